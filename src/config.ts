@@ -1,0 +1,96 @@
+import { hostname } from "node:os";
+import { fileURLToPath } from "node:url";
+import { z } from "zod";
+
+/*
+ * Environment → typed configuration. Nothing else reads process.env, so this list is complete.
+ */
+
+// Works from src/ and from dist/ alike.
+const PUBLISHED_CONTRACTS = fileURLToPath(new URL("../contracts", import.meta.url));
+
+const flag = (initial: boolean) =>
+  z
+    .enum(["true", "false", "1", "0"], { error: "expected true or false" })
+    .transform((text) => text === "true" || text === "1")
+    .default(initial);
+const whole = (least: number, most: number, initial: number) =>
+  z.coerce
+    .number({ error: `expected a whole number from ${least} to ${most}` })
+    .int(`expected a whole number from ${least} to ${most}`)
+    .min(least, `expected at least ${least}`)
+    .max(most, `expected at most ${most}`)
+    .default(initial);
+const address = (protocols: string[]) =>
+  z
+    .string({ error: "is required" })
+    .refine((text) => URL.canParse(text) && protocols.includes(new URL(text).protocol), {
+      error: `expected a URL that starts with ${protocols.map((protocol) => `${protocol}//`).join(" or ")}`,
+    });
+
+const schema = z.object({
+  DATABASE_URL: address(["postgres:", "postgresql:"]),
+  AMQP_URL: address(["amqp:", "amqps:"]),
+  TOPOLOGY_PREFIX: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{1,40}$/, "expected 1 to 40 letters, digits, - or _")
+    .default("pocketwatch"),
+  CONTRACTS_DIR: z.string().min(1).default(PUBLISHED_CONTRACTS),
+  HTTP_HOST: z.string().min(1).default("127.0.0.1"),
+  HTTP_PORT: whole(0, 65_535, 7_420),
+  POLL_INTERVAL_SECONDS: whole(1, 3_600, 30),
+  LOG_LEVEL: z.enum(["fatal", "error", "warn", "info", "debug", "trace", "silent"]).default("info"),
+  MIGRATE_ON_START: flag(true),
+  DATABASE_POOL_SIZE: whole(3, 200, 10),
+  INSTANCE: z
+    .string()
+    .regex(/^[A-Za-z0-9_.-]{1,80}$/, "expected 1 to 80 letters, digits, -, _ or .")
+    .optional(),
+});
+
+export interface Config {
+  readonly database_url: string;
+  readonly amqp_url: string;
+  readonly prefix: string;
+  readonly contracts_dir: string;
+  readonly http_host: string;
+  readonly http_port: number;
+  readonly poll_interval_ms: number;
+  readonly log_level: string;
+  readonly migrate_on_start: boolean;
+  readonly database_pool_size: number;
+  /** Names this process among its siblings; unique per process unless set. */
+  readonly instance: string;
+}
+
+/** The environment cannot be used; the message names every variable at fault, and no value of a secret one. */
+export class InvalidConfiguration extends Error {}
+
+/** @throws InvalidConfiguration */
+export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config {
+  // An empty variable is how many shells and compose files say "unset".
+  const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ""));
+  const parsed = schema.safeParse(given);
+  if (!parsed.success) {
+    const lines = parsed.error.issues.map((issue) => `  ${issue.path.join(".")}: ${issue.message}`);
+    throw new InvalidConfiguration(`The configuration cannot be used:\n${lines.join("\n")}`);
+  }
+  const value = parsed.data;
+  return {
+    database_url: value.DATABASE_URL,
+    amqp_url: value.AMQP_URL,
+    prefix: value.TOPOLOGY_PREFIX,
+    contracts_dir: value.CONTRACTS_DIR,
+    http_host: value.HTTP_HOST,
+    http_port: value.HTTP_PORT,
+    poll_interval_ms: value.POLL_INTERVAL_SECONDS * 1_000,
+    log_level: value.LOG_LEVEL,
+    migrate_on_start: value.MIGRATE_ON_START,
+    database_pool_size: value.DATABASE_POOL_SIZE,
+    instance:
+      value.INSTANCE ??
+      `${hostname()
+        .replace(/[^A-Za-z0-9_.-]/g, "-")
+        .slice(0, 60)}-${process.pid}`,
+  };
+}

@@ -1,0 +1,135 @@
+import { drizzle, type NodePgDatabase } from "drizzle-orm/node-postgres";
+import pg from "pg";
+import type { Logger } from "pino";
+import { fromPostgres, type Instant, toPostgres } from "../schedule/instant.ts";
+
+/** A statement that is parsed once per connection. The name is the plan's name in `pg_prepared_statements`. */
+export interface Statement {
+  readonly name: string;
+  readonly text: string;
+}
+
+/** One open transaction. It is the first argument of every query, so that a command shows where its boundary is. */
+export interface Tx {
+  /** Rows with columns under their own names; `timestamptz` as Unix ms, `bigint` as number. */
+  query<Row>(statement: Statement | string, values?: readonly unknown[]): Promise<Row[]>;
+  /** For queries composed at run time (filters, partial updates). */
+  readonly orm: NodePgDatabase;
+}
+
+export interface Database {
+  /** Runs `work` in one READ COMMITTED transaction, rolled back if it throws. */
+  transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
+  readonly pool: pg.Pool;
+  close(): Promise<void>;
+}
+
+export interface DatabaseOptions {
+  readonly url: string;
+  readonly logger: Logger;
+  readonly max_connections?: number;
+  /** Moves `pocketwatch_now()` for every transaction; only tests pass it. */
+  readonly now?: () => Instant | null;
+}
+
+const INT8 = 20;
+const TIMESTAMPTZ = 1184;
+const types: pg.CustomTypesConfig = {
+  getTypeParser(oid: number, format?: "text" | "binary") {
+    if (oid === TIMESTAMPTZ) return fromPostgres;
+    // Counters here stay far below 2^53; a string in arithmetic is the likelier bug.
+    if (oid === INT8) return Number;
+    return pg.types.getTypeParser(oid, format as "text");
+  },
+} as pg.CustomTypesConfig;
+
+/**
+ * Sessions bound what can go wrong in them: a lock waited for (5 s), a statement (20 s), a transaction left idle
+ * because this process was paused or cut off (15 s, the length of a lease). `query_timeout` is the same bound seen from
+ * this side, for a network that swallows packets. Their zone is UTC whatever the server's is, because instants are read
+ * back as text.
+ */
+export const SESSION: pg.PoolConfig = {
+  application_name: "pocketwatch",
+  options: "-c timezone=UTC -c datestyle=ISO",
+  lock_timeout: 5_000,
+  statement_timeout: 20_000,
+  query_timeout: 25_000,
+  idle_in_transaction_session_timeout: 15_000,
+  connectionTimeoutMillis: 10_000,
+  keepAlive: true,
+};
+
+export function connect(options: DatabaseOptions): Database {
+  const pool = new pg.Pool({
+    ...SESSION,
+    connectionString: options.url,
+    max: options.max_connections ?? 10,
+    idleTimeoutMillis: 60_000,
+    types,
+  });
+  const lost = (error: Error) => options.logger.warn({ err: error }, "a database connection was lost");
+  pool.on("error", lost);
+  // A checked-out client that loses its connection between two statements emits "error"; unheard, it ends the process.
+  pool.on("connect", (client) => void client.on("error", lost));
+
+  return {
+    pool,
+    async transaction(work) {
+      const client = await pool.connect();
+      const tx = openTx(client);
+      try {
+        await tx.query("BEGIN");
+        const now = options.now?.() ?? null;
+        if (now !== null) await tx.query("SELECT set_config('pocketwatch.now', $1, true)", [toPostgres(now)]);
+        const result = await work(tx);
+        await tx.query("COMMIT");
+        return result;
+      } catch (error) {
+        await tx.query("ROLLBACK").catch(() => {});
+        throw error;
+      } finally {
+        client.release(tx.lost);
+      }
+    },
+    close: () => pool.end(),
+  };
+}
+
+function openTx(client: pg.PoolClient): Tx & { readonly lost: boolean } {
+  let orm: NodePgDatabase | undefined;
+  let lost = false;
+  return {
+    // A failure that is not Postgres's own answer leaves the connection gone or in doubt: nothing more is asked of it,
+    // and it must not go back into the pool.
+    get lost() {
+      return lost;
+    },
+    async query<Row>(statement: Statement | string, values: readonly unknown[] = []) {
+      if (lost) throw new Error("the database connection is lost");
+      const config = typeof statement === "string" ? { text: statement } : statement;
+      try {
+        const result = await client.query({ ...config, values: values as unknown[] });
+        return result.rows as Row[];
+      } catch (error) {
+        lost = !(error instanceof pg.DatabaseError);
+        throw error;
+      }
+    },
+    get orm() {
+      orm ??= drizzle(client);
+      return orm;
+    },
+  };
+}
+
+/** SQLSTATE of a database error, or null where the error is of another kind (a lost connection, say). */
+export function sqlState(error: unknown): string | null {
+  const code = error instanceof pg.DatabaseError ? error.code : undefined;
+  return code ?? null;
+}
+
+/** Name of the constraint that an insert or update broke, or null. */
+export function brokenConstraint(error: unknown): string | null {
+  return (error instanceof pg.DatabaseError ? error.constraint : undefined) ?? null;
+}

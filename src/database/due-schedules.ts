@@ -1,0 +1,185 @@
+import { type Instant, toPostgres } from "../schedule/instant.ts";
+import type { ResolvedPolicy } from "../schedule/planning.ts";
+import type { Timing } from "../schedule/timing.ts";
+import type { Statement, Tx } from "./connection.ts";
+import type { Status, StatusReason } from "./schema.ts";
+
+/** A due schedule as fire sees it. `payload` stays text: it is copied into messages, never looked into. */
+export interface DueSchedule extends Timing {
+  readonly id: string;
+  /** The database's instant at the claim. */
+  readonly now: Instant;
+  readonly action: string;
+  readonly action_version: number;
+  readonly payload: string;
+  readonly targets: readonly string[] | null;
+  readonly catchup: "latest" | "all" | "skip";
+  readonly catchup_window_seconds: number;
+  readonly jitter_seconds: number;
+  readonly max_runs: number | null;
+  readonly run_count: number;
+  readonly depends_on: readonly string[];
+  readonly next_run_at: Instant;
+  readonly plan_from: Instant | null;
+  /** What planning resolved: the policy with every gap filled, and its breaker. */
+  readonly resolved: ResolvedPolicy;
+  /** Nothing in the way of this schedule's pool: no cap, not drained. */
+  readonly pool_open: boolean;
+}
+
+export const TIMING_COLUMNS = `s.name, s.kind, s.cron_expression, s.interval_seconds, s.interval_anchor, s.run_at,
+  s.calendar, s.timezone, s.dst_gap, s.dst_fold, s.starts_at, s.ends_at, s.created_at`;
+
+// SKIP LOCKED: instances share the work instead of queueing for it, and a row somebody edits right now is planned first.
+const CLAIM_DUE: Statement = {
+  name: "claim_due",
+  text: `
+    SELECT s.id, pocketwatch_now() AS now, ${TIMING_COLUMNS}, s.action, s.action_version, s.payload::text AS payload,
+      s.targets, s.catchup, s.catchup_window_seconds, s.jitter_seconds, s.max_runs, s.run_count, s.depends_on,
+      s.next_run_at, s.plan_from, s.resolved,
+      EXISTS (SELECT FROM pools p
+              WHERE p.name = s.resolved->>'pool' AND p.max_in_flight IS NULL AND NOT p.drained) AS pool_open
+    FROM schedules s
+    WHERE s.next_run_at <= pocketwatch_now() AND s.enabled AND NOT s.needs_planning
+    ORDER BY s.next_run_at
+    LIMIT $1
+    FOR NO KEY UPDATE OF s SKIP LOCKED`,
+};
+
+export function claimDueSchedules(tx: Tx, limit: number): Promise<DueSchedule[]> {
+  return tx.query<DueSchedule>(CLAIM_DUE, [limit]);
+}
+
+// Read in a statement of its own, after the rows are locked: a manual trigger that committed between the claim's snapshot
+// and its lock is seen here, and none can come after, because triggering locks the schedule too.
+const UNFINISHED: Statement = {
+  name: "unfinished_schedules",
+  text: `
+    SELECT schedule_id, bool_or(status = 'waiting') AS waiting
+    FROM runs
+    WHERE schedule_id = ANY($1::uuid[]) AND parent_run_id IS NULL
+      AND ((exclusive AND status IN ('pending', 'dispatched', 'running')) OR status = 'waiting')
+    GROUP BY schedule_id`,
+};
+
+/** Which of the schedules have an unfinished exclusive run, and whether one of theirs is already waiting. */
+export async function unfinishedSchedules(tx: Tx, ids: readonly string[]): Promise<Map<string, { waiting: boolean }>> {
+  if (ids.length === 0) return new Map();
+  const rows = await tx.query<{ schedule_id: string; waiting: boolean }>(UNFINISHED, [ids]);
+  return new Map(rows.map((row) => [row.schedule_id, row]));
+}
+
+/** One run to insert for an occurrence; everything not named here is copied from its schedule's row. */
+export interface NewOccurrenceRun {
+  readonly id: string;
+  readonly schedule_id: string;
+  readonly scheduled_for: Instant;
+  readonly status: Status;
+  readonly status_reason: StatusReason | null;
+  readonly available_at: Instant;
+  readonly deadline_at: Instant | null;
+  readonly completed_at: Instant | null;
+  readonly result: unknown;
+}
+
+export interface Advance {
+  readonly id: string;
+  readonly next_run_at: Instant | null;
+  readonly last_occurrence_at: Instant;
+  readonly last_run_id: string | null;
+  readonly runs: number;
+}
+
+// One statement inserts the runs, advances their schedules and opens the lease. An id that exists already (another
+// instance, a crash, a hand-set next_run_at) inserts nothing, and the schedule advances all the same.
+const FIRE: Statement = {
+  name: "fire",
+  text: `
+    WITH due AS (
+      SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::text[], $5::text[], $6::timestamptz[],
+        $7::timestamptz[], $8::timestamptz[], $9::jsonb[])
+        AS d (id, schedule_id, scheduled_for, status, status_reason, available_at, deadline_at, completed_at, result)
+    ), inserted AS (
+      INSERT INTO runs (id, schedule_id, schedule_name, action, action_version, payload, targets, child_total, child_expanded,
+        trigger_type, triggered_by, scheduled_for, priority, pool, policy, exclusive, status, status_reason, available_at,
+        deadline_at, completed_at, result, created_at, dispatched_at, breaker_key)
+      SELECT d.id, s.id, s.name, s.action, s.action_version, s.payload, s.targets, nullif(cardinality(s.targets), 0),
+        CASE WHEN cardinality(s.targets) > 0 THEN 0 END,
+        'scheduled', s.name, d.scheduled_for, (s.resolved->>'priority')::smallint, s.resolved->>'pool', s.resolved,
+        s.resolved->>'overlap' <> 'allow', d.status, d.status_reason, d.available_at, d.deadline_at, d.completed_at,
+        d.result, pocketwatch_now(), CASE WHEN d.status = 'dispatched' THEN pocketwatch_now() END, s.resolved->>'breaker_key'
+      FROM due d JOIN schedules s ON s.id = d.schedule_id
+      ON CONFLICT (id) DO NOTHING
+      RETURNING id, status
+    ), leased AS (
+      INSERT INTO leases (id, instance, run_ids, lease_until)
+      SELECT $10::uuid, $11, array_agg(id), pocketwatch_now() + interval '15 seconds'
+      FROM inserted WHERE status = 'dispatched' HAVING count(*) > 0
+      ON CONFLICT (id) DO UPDATE SET run_ids = leases.run_ids || excluded.run_ids
+    ), advanced AS (
+      UPDATE schedules s
+      SET next_run_at = a.next_run_at,
+        last_occurrence_at = greatest(s.last_occurrence_at, a.last_occurrence_at),
+        last_run_id = coalesce(a.last_run_id, s.last_run_id),
+        last_run_at = CASE WHEN a.last_run_id IS NULL THEN s.last_run_at ELSE pocketwatch_now() END,
+        run_count = s.run_count + a.runs
+      FROM unnest($12::uuid[], $13::timestamptz[], $14::timestamptz[], $15::uuid[], $16::int[])
+        AS a (id, next_run_at, last_occurrence_at, last_run_id, runs)
+      WHERE s.id = a.id
+    )
+    SELECT id FROM inserted`,
+};
+
+/** Writes what was decided for a batch of locked schedules; answers the ids of the runs that did not exist yet. */
+export async function fireOccurrences(
+  tx: Tx,
+  lease: { readonly id: string; readonly instance: string },
+  runs: readonly NewOccurrenceRun[],
+  advances: readonly Advance[],
+): Promise<Set<string>> {
+  const at = (instant: Instant | null) => (instant === null ? null : toPostgres(instant));
+  const rows = await tx.query<{ id: string }>(FIRE, [
+    runs.map((run) => run.id),
+    runs.map((run) => run.schedule_id),
+    runs.map((run) => at(run.scheduled_for)),
+    runs.map((run) => run.status),
+    runs.map((run) => run.status_reason),
+    runs.map((run) => at(run.available_at)),
+    runs.map((run) => at(run.deadline_at)),
+    runs.map((run) => at(run.completed_at)),
+    runs.map((run) => (run.result === null ? null : JSON.stringify(run.result))),
+    lease.id,
+    lease.instance,
+    advances.map((advance) => advance.id),
+    advances.map((advance) => at(advance.next_run_at)),
+    advances.map((advance) => at(advance.last_occurrence_at)),
+    advances.map((advance) => advance.last_run_id),
+    advances.map((advance) => advance.runs),
+  ]);
+  return new Set(rows.map((row) => row.id));
+}
+
+const SET_ASIDE: Statement = {
+  name: "set_schedule_aside",
+  text: "UPDATE schedules SET problem = $2, next_run_at = NULL WHERE id = $1",
+};
+
+/** Takes a schedule that cannot be fired out of everybody's way until somebody edits it. */
+export async function setScheduleAside(tx: Tx, id: string, problem: string): Promise<void> {
+  await tx.query(SET_ASIDE, [id, problem]);
+}
+
+const NEXT_DUE: Statement = {
+  name: "next_due",
+  text: `
+    SELECT (
+      SELECT extract(epoch FROM next_run_at - pocketwatch_now())::double precision * 1000
+      FROM schedules WHERE next_run_at IS NOT NULL AND enabled AND NOT needs_planning ORDER BY next_run_at LIMIT 1
+    ) AS next_in_ms`,
+};
+
+/** Milliseconds to the next due instant (negative: overdue), as a duration, so that no two clocks meet; null: none. */
+export async function nextDueIn(tx: Tx): Promise<number | null> {
+  const [row] = await tx.query<{ next_in_ms: number | null }>(NEXT_DUE);
+  return row!.next_in_ms;
+}

@@ -1,0 +1,78 @@
+import type { Statement, Tx } from "./connection.ts";
+
+export interface ParentToExpand {
+  readonly id: string;
+  readonly scheduled_for: number;
+  readonly action: string;
+  readonly payload: unknown;
+  readonly breaker: string | null;
+  readonly child_total: number;
+  readonly child_expanded: number;
+  readonly cancelling: boolean;
+  /** The next targets. */
+  readonly targets: readonly string[];
+}
+
+const CLAIM: Statement = {
+  name: "claim_parent",
+  text: `
+    SELECT r.id, r.scheduled_for, r.action, r.payload, r.policy->>'breaker' AS breaker, r.child_total, r.child_expanded,
+      r.cancel_requested_at IS NOT NULL AS cancelling,
+      r.targets[r.child_expanded + 1 : r.child_expanded + $1] AS targets
+    FROM runs r
+    WHERE r.status IN ('pending', 'running') AND r.child_expanded < r.child_total
+      AND (r.status = 'running' OR r.available_at <= pocketwatch_now())
+    ORDER BY r.id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED`,
+};
+
+/** Takes the oldest parent with targets left, and the next chunk of them. */
+export async function claimParent(tx: Tx, chunk: number): Promise<ParentToExpand | undefined> {
+  const [parent] = await tx.query<ParentToExpand>(CLAIM, [chunk]);
+  return parent;
+}
+
+// Children inherit from their parent's row; only id, target and breaker are their own. The chunk and the mark of how far
+// it got commit together, so that a crash repeats nothing and leaves nothing out.
+const EXPAND: Statement = {
+  name: "expand_parent",
+  text: `
+    WITH children AS (
+      INSERT INTO runs (id, schedule_id, schedule_name, parent_run_id, target, action, action_version, payload, trigger_type,
+        triggered_by, scheduled_for, priority, pool, policy, exclusive, status, available_at, deadline_at, created_at,
+        breaker_key, traceparent)
+      SELECT c.id, p.schedule_id, p.schedule_name, p.id, c.target, p.action, p.action_version, p.payload, p.trigger_type,
+        p.triggered_by, p.scheduled_for, p.priority, p.pool, p.policy, false, 'pending', pocketwatch_now(),
+        pocketwatch_now() + make_interval(secs => (p.policy->>'start_deadline_seconds')::int), pocketwatch_now(),
+        c.breaker_key, p.traceparent
+      FROM runs p, unnest($2::uuid[], $3::text[], $4::text[]) AS c (id, target, breaker_key)
+      WHERE p.id = $1
+      ON CONFLICT (id) DO NOTHING
+    )
+    UPDATE runs SET child_expanded = child_expanded + $5, status = 'running', status_reason = NULL, deadline_at = NULL,
+      started_at = coalesce(started_at, pocketwatch_now())
+    WHERE id = $1`,
+};
+
+export async function expandChunk(
+  tx: Tx,
+  parentId: string,
+  children: readonly { readonly id: string; readonly target: string; readonly breaker_key: string | null }[],
+): Promise<void> {
+  await tx.query(EXPAND, [
+    parentId,
+    children.map((child) => child.id),
+    children.map((child) => child.target),
+    children.map((child) => child.breaker_key),
+    children.length,
+  ]);
+}
+
+const STOP: Statement = {
+  name: "stop_expansion",
+  text: "UPDATE runs SET child_total = child_expanded WHERE id = $1",
+};
+
+/** A parent being cancelled gets no more children: those it has are all it will have. */
+export async function stopExpansion(tx: Tx, parentId: string): Promise<void> {
+  await tx.query(STOP, [parentId]);
+}

@@ -1,0 +1,81 @@
+import { type Instant, toPostgres } from "../schedule/instant.ts";
+import type { Policy } from "../schedule/policy.ts";
+import type { Statement, Tx } from "./connection.ts";
+import type { RunRow, Status, StatusReason, TriggerType } from "./schema.ts";
+
+/** A run that somebody or something other than the calendar asks for. */
+export interface NewRun {
+  /** Absent: a fresh time-ordered id. */
+  readonly id?: string;
+  readonly schedule_id: string | null;
+  readonly schedule_name: string | null;
+  readonly action: string;
+  readonly action_version: number;
+  readonly payload: unknown;
+  readonly targets: readonly string[] | null;
+  readonly trigger_type: TriggerType;
+  readonly triggered_by: string | null;
+  /** null: now. */
+  readonly scheduled_for: Instant | null;
+  readonly policy: Policy;
+  readonly exclusive: boolean;
+  readonly status: Status;
+  readonly status_reason: StatusReason | null;
+  readonly breaker_key: string | null;
+  readonly traceparent: string | null;
+}
+
+const INSERT: Statement = {
+  name: "insert_runs",
+  text: `
+    INSERT INTO runs (id, schedule_id, schedule_name, action, action_version, payload, targets, child_total, child_expanded, trigger_type,
+      triggered_by, scheduled_for, priority, pool, policy, exclusive, status, status_reason, available_at, deadline_at,
+      completed_at, created_at, breaker_key, traceparent)
+    SELECT coalesce(n.id, pocketwatch_uuid_v7()), n.schedule_id, n.schedule_name, n.action, n.action_version, n.payload,
+      n.targets, cardinality(n.targets), CASE WHEN n.targets IS NOT NULL THEN 0 END, n.trigger_type, n.triggered_by, coalesce(n.scheduled_for, pocketwatch_now()),
+      (n.policy->>'priority')::smallint, n.policy->>'pool', n.policy, n.exclusive, n.status, n.status_reason,
+      pocketwatch_now(),
+      CASE WHEN n.status <> 'skipped'
+        THEN pocketwatch_now() + make_interval(secs => (n.policy->>'start_deadline_seconds')::int) END,
+      CASE WHEN n.status = 'skipped' THEN pocketwatch_now() END, pocketwatch_now(), n.breaker_key, n.traceparent
+    FROM jsonb_to_recordset($1::jsonb) AS n (id uuid, schedule_id uuid, schedule_name text, action text,
+      action_version int, payload jsonb, targets text[], trigger_type text, triggered_by text, scheduled_for timestamptz,
+      policy jsonb, exclusive boolean, status text, status_reason text, breaker_key text, traceparent text)
+    ON CONFLICT (id) DO NOTHING
+    RETURNING *`,
+};
+
+/** Inserts runs in the order given; those whose id exists already are missing from the answer. */
+export function insertRuns(tx: Tx, runs: readonly NewRun[]): Promise<RunRow[]> {
+  const rows = runs.map((run) => ({
+    ...run,
+    // jsonb_to_recordset turns a JSON null into an SQL NULL; the column is NOT NULL, a null payload is JSON's.
+    targets: run.targets === null || run.targets.length === 0 ? null : run.targets,
+    scheduled_for: run.scheduled_for === null ? null : toPostgres(run.scheduled_for),
+  }));
+  return tx.query<RunRow>(INSERT, [JSON.stringify(rows)]);
+}
+
+const NOTE_RUN: Statement = {
+  name: "note_run",
+  text: `
+    UPDATE schedules SET last_run_id = $2, last_run_at = pocketwatch_now(), run_count = run_count + $3,
+      last_occurrence_at = coalesce($4::timestamptz, last_occurrence_at)
+    WHERE id = $1`,
+};
+
+/** Notes a schedule's latest run. `counts`: it is one of the schedule's own, not one asked for by hand. */
+export async function noteRun(
+  tx: Tx,
+  scheduleId: string,
+  runId: string,
+  counts: boolean,
+  occurrenceAt: Instant | null = null,
+): Promise<void> {
+  await tx.query(NOTE_RUN, [
+    scheduleId,
+    runId,
+    counts ? 1 : 0,
+    occurrenceAt === null ? null : toPostgres(occurrenceAt),
+  ]);
+}

@@ -1,0 +1,98 @@
+import { breakerKey } from "../schedule/breaker.ts";
+import type { Instant } from "../schedule/instant.ts";
+import type { ResolvedPolicy } from "../schedule/planning.ts";
+import type { Policy, Priority } from "../schedule/policy.ts";
+import type { Statement, Tx } from "./connection.ts";
+import { unfinishedSchedules } from "./due-schedules.ts";
+import { insertRuns, noteRun } from "./new-runs.ts";
+import type { RunRow, ScheduleRow, Status, StatusReason, TriggerType } from "./schema.ts";
+
+/** Why a schedule is to run now, outside its calendar. */
+export interface ScheduleTrigger {
+  readonly trigger_type: Exclude<TriggerType, "scheduled">;
+  readonly triggered_by: string;
+  /** undefined: the schedule's own. */
+  readonly payload?: unknown;
+  readonly priority?: Priority | null;
+  readonly traceparent?: string | null;
+  /** Computed for backfill; absent: a fresh one. */
+  readonly run_id?: string;
+  /** The nominal instant; absent: now. */
+  readonly scheduled_for?: Instant;
+  /** Instead of the schedule's. */
+  readonly overlap?: Policy["overlap"];
+  /** For dependency triggers: up to when completions have been used. */
+  readonly occurrence_at?: Instant;
+}
+
+const LOCK: Statement = {
+  name: "lock_schedule",
+  text: "SELECT * FROM schedules WHERE id = $1 FOR NO KEY UPDATE",
+};
+
+export async function lockSchedule(tx: Tx, id: string): Promise<ScheduleRow | undefined> {
+  const [schedule] = await tx.query<ScheduleRow>(LOCK, [id]);
+  return schedule;
+}
+
+/**
+ * Inserts a run of a planned schedule, overlap obeyed: it goes to the queue, waits, or is recorded as skipped. The lock on
+ * the schedule's row, taken before the unfinished runs are read, is what keeps two triggers from both finding it free.
+ * Answers null where a run with the computed id exists already.
+ */
+export async function insertScheduleRun(tx: Tx, scheduleId: string, trigger: ScheduleTrigger): Promise<RunRow | null> {
+  const schedule = await lockSchedule(tx, scheduleId);
+  if (schedule === undefined || schedule.resolved === null) return null;
+  const resolved = schedule.resolved as ResolvedPolicy;
+  const overlap = trigger.overlap ?? resolved.overlap;
+  const policy = { ...resolved, overlap, priority: trigger.priority ?? resolved.priority };
+  const unfinished = overlap === "allow" ? undefined : (await unfinishedSchedules(tx, [scheduleId])).get(scheduleId);
+  const [status, status_reason] = place(overlap, unfinished);
+  const payload = trigger.payload === undefined ? schedule.payload : trigger.payload;
+  const [run] = await insertRuns(tx, [
+    {
+      ...(trigger.run_id === undefined ? {} : { id: trigger.run_id }),
+      schedule_id: schedule.id,
+      schedule_name: schedule.name,
+      action: schedule.action,
+      action_version: schedule.action_version,
+      payload,
+      targets: schedule.targets,
+      trigger_type: trigger.trigger_type,
+      triggered_by: trigger.triggered_by,
+      scheduled_for: trigger.scheduled_for ?? null,
+      policy,
+      exclusive: overlap !== "allow",
+      status,
+      status_reason,
+      breaker_key: breakerKey(schedule.action, resolved.breaker, payload, null),
+      traceparent: trigger.traceparent ?? null,
+    },
+  ]);
+  if (run === undefined) return null;
+  const counts = trigger.trigger_type === "event" || trigger.trigger_type === "dependency";
+  if (status !== "skipped") await noteRun(tx, schedule.id, run.id, counts, trigger.occurrence_at ?? null);
+  return run;
+}
+
+function place(
+  overlap: Policy["overlap"],
+  unfinished: { readonly waiting: boolean } | undefined,
+): [Status, StatusReason | null] {
+  if (overlap === "allow" || unfinished === undefined) return ["pending", null];
+  if (overlap === "skip" || (overlap === "buffer_one" && unfinished.waiting)) return ["skipped", "overlap"];
+  return ["waiting", "buffered"];
+}
+
+const FIND: Statement = {
+  name: "find_schedule",
+  text: `
+    SELECT id FROM schedules WHERE id = CASE WHEN $1 ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN $1::uuid END
+    UNION ALL SELECT id FROM schedules WHERE name = $1 LIMIT 1`,
+};
+
+/** The id of the schedule with this id or name. */
+export async function findScheduleId(tx: Tx, idOrName: string): Promise<string | undefined> {
+  const [row] = await tx.query<{ id: string }>(FIND, [idOrName]);
+  return row?.id;
+}

@@ -1,0 +1,64 @@
+import type { Deps, PassName } from "./deps.ts";
+import { dispatch } from "./passes/dispatch.ts";
+import { echo } from "./passes/echo.ts";
+import { expand } from "./passes/expand.ts";
+import { fire } from "./passes/fire.ts";
+import { plan } from "./passes/plan.ts";
+import { relay } from "./passes/relay.ts";
+import { supervise } from "./passes/supervise.ts";
+import { createLanes } from "./runtime/lanes.ts";
+import { type Loop, type LoopReport, type PassResult, startLoop } from "./runtime/loop.ts";
+
+/** Batches being handed to the broker at once: enough to keep it busy while the next one is written. */
+const PUBLISHING_BATCHES = 4;
+
+export interface Loops {
+  wake(pass: PassName): void;
+  wakeAll(): void;
+  reports(): Record<string, LoopReport>;
+  /** Ends after the passes in hand, and after what they are handing to the broker. */
+  stop(): Promise<void>;
+}
+
+/** One loop per pass. */
+export function startLoops(deps: Deps, options: { poll_ms: number; version: string; broker: () => string }): Loops {
+  const lanes = createLanes(PUBLISHING_BATCHES);
+  const loops = new Map<string, Loop>();
+  const reports = () => Object.fromEntries([...loops].map(([name, loop]) => [name, loop.report]));
+
+  const publishing = (pass: () => Promise<PassResult & { published: Promise<void> }>) => async () => {
+    await lanes.room();
+    const result = await pass();
+    lanes.add(result.published);
+    return result;
+  };
+  const passes: Record<string, () => Promise<PassResult>> = {
+    plan: () => plan(deps),
+    fire: publishing(() => fire(deps)),
+    dispatch: publishing(() => dispatch(deps)),
+    expand: () => expand(deps),
+    relay: () => relay(deps),
+    supervise: () =>
+      supervise(deps, { id: deps.instance, version: options.version, broker: options.broker(), passes: reports() }),
+    echo: () => echo(deps),
+  };
+  for (const [name, pass] of Object.entries(passes)) {
+    const observe = (_: string, seconds: number, failed: boolean) =>
+      deps.metrics.pass_seconds.observe({ pass: name, failed: String(failed) }, seconds);
+    loops.set(
+      name,
+      startLoop({ name, pass, poll_ms: options.poll_ms, clock: deps.clock, logger: deps.logger, observe }),
+    );
+  }
+  return {
+    wake: (pass) => loops.get(pass)?.wake(),
+    wakeAll: () => {
+      for (const loop of loops.values()) loop.wake();
+    },
+    reports,
+    async stop() {
+      await Promise.all([...loops.values()].map((loop) => loop.stop()));
+      await lanes.idle();
+    },
+  };
+}

@@ -1,0 +1,224 @@
+import { type ChannelModel, connect } from "amqplib";
+import type { Logger } from "pino";
+import type { Clock } from "../runtime/clock.ts";
+import { backoff } from "./backoff.ts";
+import { rawConnection } from "./raw-connection.ts";
+import { codeOf, reasonOf } from "./reply.ts";
+
+export type ConnectionState = "connecting" | "connected" | "blocked" | "closed";
+
+/** One established connection, until it is lost. */
+export interface Link {
+  readonly model: ChannelModel;
+  /** Aborts when the connection is gone, for whatever reason. */
+  readonly lost: AbortSignal;
+}
+
+/**
+ * What an owner of channels does with a link: opens them, and settles when it is lost or a channel of its own has
+ * closed. A session that ends while the link lives is started again, with backoff.
+ */
+export type Session = (link: Link) => Promise<void>;
+
+/** One AMQP connection that is brought back whenever it drops. */
+export interface SupervisedConnection {
+  readonly state: ConnectionState;
+  /** The link at this moment, also while it is blocked. */
+  readonly link: Link | null;
+  /** Calls back after every change of `state`; the returned function ends that. */
+  onChange(listener: () => void): () => void;
+  /** Runs the session on every link, until the returned function is called. */
+  hold(name: string, session: Session): () => void;
+  /** Ends the connection and all sessions, within `timeout_ms` even on a dead link. */
+  close(timeout_ms: number): Promise<void>;
+}
+
+export interface ConnectionDeps {
+  readonly url: string;
+  /** Shown by the broker and in the log. */
+  readonly name: string;
+  readonly logger: Logger;
+  readonly clock: Clock;
+}
+
+const HEARTBEAT_SECONDS = 10;
+const CONNECT_TIMEOUT_MS = 10_000;
+/** A link or a session that lived this long was sound: the next failure starts from the shortest wait. */
+const SOUND_MS = 30_000;
+
+/**
+ * Keeps a connection open. amqplib's own `recovery` is not used: a connection that the broker closes in the breath in
+ * which it opens it is kept by it as established for ever (the `close` event fires before `recovery` listens).
+ */
+export function superviseConnection(deps: ConnectionDeps): SupervisedConnection {
+  const { clock } = deps;
+  const logger = deps.logger.child({ connection: deps.name });
+  const listeners = new Set<() => void>();
+  const arrivals = new Set<(link: Link) => void>();
+  const closing = new AbortController();
+  let state: ConnectionState = "connecting";
+  let link: Link | null = null;
+
+  function become(next: ConnectionState): void {
+    if (state === next || state === "closed") return;
+    state = next;
+    for (const listener of [...listeners]) {
+      try {
+        listener();
+      } catch (error) {
+        // Thrown on, it would reach amqplib's frame loop, which takes the connection down for it.
+        logger.error({ err: error }, "listener of the connection's state failed");
+      }
+    }
+  }
+
+  async function run(): Promise<void> {
+    for (let failures = 0; !closing.signal.aborted; failures++) {
+      const started = clock.monotonic();
+      try {
+        const cause = await serve(await establish(deps));
+        if (!closing.signal.aborted) logger.warn({ reason: reasonOf(cause) }, "connection to RabbitMQ lost");
+      } catch (error) {
+        // Not the error itself: one about the URL carries the password.
+        if (!closing.signal.aborted) logger.warn({ reason: reasonOf(error) }, "cannot connect to RabbitMQ");
+      }
+      if (clock.monotonic() - started > SOUND_MS) failures = 0;
+      await clock.sleep(backoff(failures), closing.signal);
+    }
+  }
+
+  /** Until the connection has ended; resolves to the cause. */
+  async function serve({ model, ended }: Established): Promise<unknown> {
+    if (closing.signal.aborted) {
+      rawConnection(model).stream.destroy(new Error("closed while connecting"));
+      return ended;
+    }
+    model.on("blocked", (reason) => {
+      logger.warn({ reason }, "RabbitMQ blocks publishing");
+      become("blocked");
+    });
+    model.on("unblocked", () => {
+      logger.info("RabbitMQ takes messages again");
+      become("connected");
+    });
+    const lost = new AbortController();
+    const current: Link = { model, lost: lost.signal };
+    link = current;
+    logger.info("connected to RabbitMQ");
+    become(rawConnection(model).blocked ? "blocked" : "connected");
+    for (const arrive of [...arrivals]) arrive(current);
+    const cause = await ended;
+    link = null;
+    become("connecting");
+    lost.abort();
+    return cause;
+  }
+
+  /** The link, or the next one; `null` when there will be none. */
+  function nextLink(released: AbortSignal): Promise<Link | null> {
+    if (released.aborted) return Promise.resolve(null);
+    if (link && !link.lost.aborted) return Promise.resolve(link);
+    return new Promise((resolve) => {
+      const settle = (arrived: Link | null) => {
+        arrivals.delete(settle);
+        released.removeEventListener("abort", none);
+        resolve(arrived);
+      };
+      const none = () => settle(null);
+      arrivals.add(settle);
+      released.addEventListener("abort", none);
+    });
+  }
+
+  async function holdSession(name: string, session: Session, released: AbortSignal): Promise<void> {
+    for (let current = await nextLink(released); current; current = await nextLink(released)) {
+      const over = AbortSignal.any([current.lost, released]);
+      for (let failures = 0; !over.aborted; failures++) {
+        const started = clock.monotonic();
+        try {
+          await session(current);
+        } catch (error) {
+          if (!over.aborted) logger.warn({ err: error, session: name }, "session on RabbitMQ failed; trying again");
+        }
+        if (clock.monotonic() - started > SOUND_MS) failures = 0;
+        if (!over.aborted) await clock.sleep(backoff(failures), over);
+      }
+    }
+  }
+
+  const running = run();
+
+  return {
+    get state() {
+      return state;
+    },
+    get link() {
+      return link;
+    },
+    onChange(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    hold(name, session) {
+      const release = new AbortController();
+      void holdSession(name, session, AbortSignal.any([release.signal, closing.signal]));
+      return () => release.abort();
+    },
+    async close(timeout_ms) {
+      const model = link?.model;
+      closing.abort();
+      if (model) {
+        const timer = new AbortController();
+        // On a dead link close() never settles; on one that is already closed it rejects.
+        await Promise.race([model.close().catch(() => undefined), clock.sleep(timeout_ms, timer.signal)]);
+        timer.abort();
+        rawConnection(model).stream.destroy(new Error("closed"));
+        await running;
+      }
+      become("closed");
+    },
+  };
+}
+
+interface Established {
+  readonly model: ChannelModel;
+  /** Resolves to the cause when the connection has ended. */
+  readonly ended: Promise<unknown>;
+}
+
+/** Connects, and makes sure that the connection is alive: amqplib can hand over one that has closed already. */
+async function establish({ url, name, clock }: ConnectionDeps): Promise<Established> {
+  const address = new URL(url);
+  if (!address.searchParams.has("heartbeat")) address.searchParams.set("heartbeat", String(HEARTBEAT_SECONDS));
+  const model = await connect(address.href, {
+    noDelay: true,
+    keepAlive: true,
+    timeout: CONNECT_TIMEOUT_MS,
+    clientProperties: { connection_name: name },
+  });
+  model.on("error", () => {
+    // "close" follows, with the same cause.
+  });
+  const { stream } = rawConnection(model);
+  // Every channel that waits for the socket listens to it.
+  stream.setMaxListeners(0);
+  const ended = new Promise<unknown>((resolve) => {
+    model.on("close", (cause) => {
+      // Without a word from the broker the peer may be dead, and a half-closed socket to it lingers for many minutes.
+      if (codeOf(cause) === null) stream.destroy();
+      resolve(cause);
+    });
+  });
+  const cancel = clock.after(CONNECT_TIMEOUT_MS, () => stream.destroy(new Error("no answer to channel.open")));
+  try {
+    const probe = await model.createChannel();
+    probe.on("error", () => undefined);
+    await probe.close();
+    return { model, ended };
+  } catch (error) {
+    stream.destroy();
+    throw error;
+  } finally {
+    cancel();
+  }
+}

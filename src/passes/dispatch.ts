@@ -1,0 +1,40 @@
+import { randomUUID } from "node:crypto";
+import { claimPending, nextAvailableIn, poolsWithRoom } from "../database/dispatch.ts";
+import { dispatchHeld } from "../database/settings.ts";
+import type { Deps } from "../deps.ts";
+import type { PassResult } from "../runtime/loop.ts";
+import { publishLease } from "./publish-lease.ts";
+
+/** Most runs handed over under one lease. */
+const BATCH = 1_000;
+
+export interface DispatchResult extends PassResult {
+  readonly dispatched: number;
+  /** Settles when the batch is with the broker or given up to its lease. Never rejects. */
+  readonly published: Promise<void>;
+}
+
+const NOTHING = { dispatched: 0, published: Promise.resolve(), full: false };
+
+/**
+ * Hands pending runs to the broker: whatever fire could not hand over itself, because a pool was full, the broker away,
+ * or the run is a retry, delayed, released or triggered by hand. While the broker is blocked or away nothing is claimed.
+ */
+export async function dispatch(deps: Deps, batch = BATCH): Promise<DispatchResult> {
+  if (!deps.publisher.ready) return { ...NOTHING, next_in_ms: null };
+  const lease = { id: randomUUID(), instance: deps.instance };
+  const { runs, next_in_ms } = await deps.database.transaction(async (tx) => {
+    if (await dispatchHeld(tx)) return { runs: [], next_in_ms: null };
+    const pools = await poolsWithRoom(tx);
+    const claimed = await claimPending(tx, pools, batch, lease);
+    return { runs: claimed, next_in_ms: await nextAvailableIn(tx) };
+  });
+  const [first] = runs;
+  if (first === undefined) return { ...NOTHING, next_in_ms };
+  return {
+    dispatched: runs.length,
+    published: publishLease(deps, { id: lease.id, now: first.now, runs }),
+    full: runs.length === batch,
+    next_in_ms,
+  };
+}

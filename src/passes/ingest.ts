@@ -1,0 +1,135 @@
+import { parseMessage } from "../contracts/parse.ts";
+import { sqlState, type Tx } from "../database/connection.ts";
+import { lockRuns, lockSchedulesOfOutcomes } from "../database/run-states.ts";
+import { type RunChange, type Settlement, settleRuns } from "../database/settle-runs.ts";
+import type { Deps } from "../deps.ts";
+import type { Delivery } from "../messaging/delivery.ts";
+import { ECHO, readEcho } from "../messaging/echo.ts";
+import { applyUpdate, hasEnded, type RunState, type StatusUpdate, type Verdict } from "../schedule/run-transitions.ts";
+import { heardEcho } from "./echo.ts";
+import { release } from "./release.ts";
+
+/** How long an update of a run that is not in the database (yet) is kept, ms: a restored replica may lag behind. */
+const UNKNOWN_RUN_MS = 60_000;
+
+export interface IngestResult {
+  readonly applied: number;
+  readonly stale: number;
+  readonly late: number;
+  readonly unknown: number;
+  readonly invalid: number;
+}
+
+interface Reported {
+  readonly delivery: Delivery;
+  readonly update: StatusUpdate;
+}
+
+/**
+ * Takes a batch of status messages into the database: checks each against its contract, folds them per run in pure code,
+ * and writes the outcome in one transaction; the messages are acknowledged after its commit. What cannot be read goes
+ * to the dead letters, alone. A database failure is thrown: the consumer keeps the batch and tries again.
+ */
+export async function ingest(deps: Deps, batch: readonly Delivery[]): Promise<IngestResult> {
+  const reported: Reported[] = [];
+  let invalid = 0;
+  let heard: number | null = null;
+  for (const delivery of batch) {
+    if (delivery.routing_key === ECHO) {
+      heard = Math.max(heard ?? 0, readEcho(delivery.body) ?? 0);
+      delivery.ack();
+      continue;
+    }
+    const parsed = parseMessage("run.status.v1", delivery.body);
+    if (parsed.ok) {
+      reported.push({ delivery, update: { ...parsed.value.data, worker: parsed.value.source as string } });
+    } else {
+      invalid += 1;
+      deps.logger.warn({ reason: parsed.reason }, "a status message breaks its contract");
+      delivery.deadLetter(parsed.reason);
+    }
+  }
+  const counts = await record(deps, reported);
+  // After the commit of everything before it in the queue.
+  if (heard !== null) await heardEcho(deps, heard);
+  const result = { ...counts, invalid: invalid + counts.invalid };
+  for (const [outcome, count] of Object.entries(result)) deps.metrics.status_updates.inc({ outcome }, count);
+  return result;
+}
+
+// A batch that Postgres refuses for what is in it is halved until the offender stands alone.
+async function record(deps: Deps, reported: readonly Reported[]): Promise<IngestResult> {
+  const nothing = { applied: 0, stale: 0, late: 0, unknown: 0, invalid: 0 };
+  if (reported.length === 0) return nothing;
+  try {
+    const { settlement, verdicts } = await deps.database.transaction((tx) => apply(tx, reported));
+    const result = { ...nothing };
+    for (const [index, { delivery }] of reported.entries()) {
+      const verdict = verdicts[index]!;
+      result[verdict] += 1;
+      if (verdict === "unknown") setUnknownAside(deps, delivery);
+      else delivery.ack();
+    }
+    await follow(deps, settlement);
+    return result;
+  } catch (error) {
+    if (!isDataError(error)) throw error;
+    const [only] = reported;
+    if (reported.length === 1 && only !== undefined) {
+      only.delivery.deadLetter(`cannot be stored: ${(error as Error).message}`);
+      return { ...nothing, invalid: 1 };
+    }
+    const middle = reported.length >> 1;
+    const first = await record(deps, reported.slice(0, middle));
+    const second = await record(deps, reported.slice(middle));
+    return {
+      applied: first.applied + second.applied,
+      stale: first.stale + second.stale,
+      late: first.late + second.late,
+      unknown: first.unknown + second.unknown,
+      invalid: first.invalid + second.invalid,
+    };
+  }
+}
+
+async function apply(
+  tx: Tx,
+  reported: readonly Reported[],
+): Promise<{ settlement: Settlement; verdicts: (Verdict | "unknown")[] }> {
+  const updates = reported.map(({ update }) => update);
+  const ends = updates.filter((update) => hasEnded(update.status));
+  await lockSchedulesOfOutcomes(
+    tx,
+    ends.map((update) => ({ run_id: update.run_id, failed: update.status === "failed" })),
+  );
+  const locked = await lockRuns(tx, [...new Set(updates.map((update) => update.run_id))]);
+  const states = new Map(locked.map((run) => [run.id, { before: run, after: run, archived: [] as RunState[] }]));
+  const verdicts = updates.map((update) => {
+    const state = states.get(update.run_id);
+    if (state === undefined) return "unknown";
+    const { run, verdict, archived } = applyUpdate(state.after, update, state.before.now);
+    if (verdict !== "applied") return verdict;
+    state.after = { ...state.after, ...run };
+    if (archived !== null) state.archived.push(archived);
+    return verdict;
+  });
+  const settlement = await settleRuns(tx, [...states.values()] satisfies RunChange[]);
+  return { settlement, verdicts };
+}
+
+function setUnknownAside(deps: Deps, delivery: Delivery): void {
+  const reason = "run_id: no such run";
+  if (deps.clock.monotonic() - delivery.first_seen < UNKNOWN_RUN_MS) delivery.retryLater(reason);
+  else delivery.deadLetter(reason);
+}
+
+async function follow(deps: Deps, settlement: Settlement): Promise<void> {
+  if (settlement.pending) deps.wake("dispatch");
+  if (settlement.emitted) deps.wake("relay");
+  await release(deps, settlement.ended);
+}
+
+/** SQLSTATE class 22: a value that Postgres cannot store. */
+function isDataError(error: unknown): boolean {
+  return sqlState(error)?.startsWith("22") ?? false;
+}

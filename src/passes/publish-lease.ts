@@ -1,0 +1,110 @@
+import { type Lease, type PublishableRun, returnUndelivered, settleLease } from "../database/leases.ts";
+import { lockRuns, lockSchedulesOfOutcomes } from "../database/run-states.ts";
+import { settleRuns } from "../database/settle-runs.ts";
+import type { Deps } from "../deps.ts";
+import { triggerMessage } from "../messaging/envelope.ts";
+import type { Outcome, Outgoing } from "../messaging/publisher.ts";
+import { triggerRoute } from "../messaging/topology.ts";
+import { PRIORITY_NAMES } from "../schedule/policy.ts";
+import { runTraceparent } from "../schedule/run-id.ts";
+import { failAttempt } from "../schedule/run-transitions.ts";
+
+/** How long the broker may take to confirm a batch (ms); below the lease's 15 s, so that its holder settles it first. */
+const CONFIRM_TIMEOUT_MS = 10_000;
+
+/**
+ * Publishes the runs of a lease and settles it: confirmed ones are done; what the broker could not route or refused goes
+ * back to pending with a backoff; what it will never accept fails as rejected; and runs whose confirm did not come stay
+ * in the lease, to be published again under the same ids once it expires.
+ *
+ * Never rejects: whatever happens here, the lease is the guarantee.
+ */
+export async function publishLease(deps: Deps, lease: Lease): Promise<void> {
+  try {
+    const events = lease.runs.map((run) => toEvent(deps, run, lease.now));
+    const outcomes = await deps.publisher.publish(events, CONFIRM_TIMEOUT_MS);
+    await settle(deps, lease, outcomes);
+  } catch (error) {
+    deps.logger.warn({ err: error, lease: lease.id, runs: lease.runs.length }, "a lease is left to expire");
+  }
+}
+
+async function settle(deps: Deps, lease: Lease, outcomes: readonly Outcome[]): Promise<void> {
+  const having = (...wanted: Outcome[]) => lease.runs.filter((_, index) => wanted.includes(outcomes[index]!));
+  const undelivered = lease.runs.flatMap((run, index) => {
+    const message = UNDELIVERED[outcomes[index]!];
+    return message === undefined ? [] : [{ id: run.id, attempt: run.attempt, message }];
+  });
+  const rejected = having("rejected");
+  const unknown = having("unknown").map((run) => run.id);
+  for (const outcome of outcomes) deps.metrics.triggers_published.inc({ outcome });
+
+  if (rejected.length > 0) await failRejected(deps, rejected);
+  await deps.database.transaction(async (tx) => {
+    if (undelivered.length > 0) await returnUndelivered(tx, undelivered);
+    await settleLease(tx, lease.id, unknown);
+  });
+  if (undelivered.length > 0) {
+    deps.logger.warn({ runs: undelivered.length, first: undelivered[0] }, "the broker did not take some triggers");
+    deps.wake("dispatch");
+  }
+}
+
+const UNDELIVERED: { readonly [Key in Outcome]?: string } = {
+  unroutable: "no queue is bound to the action's exchange and routing key, or the exchange does not exist",
+  refused: "the broker refused the message (nack)",
+};
+
+// What the broker will never take (it is too large, say) would be refused in every attempt.
+async function failRejected(deps: Deps, runs: readonly PublishableRun[]): Promise<void> {
+  const ids = runs.map((run) => run.id);
+  await deps.database.transaction(async (tx) => {
+    await lockSchedulesOfOutcomes(
+      tx,
+      ids.map((run_id) => ({ run_id, failed: true })),
+    );
+    const locked = await lockRuns(tx, ids);
+    const handed = locked.filter((run) => run.status === "dispatched");
+    await settleRuns(
+      tx,
+      handed.map((before) => {
+        const failure = {
+          reason: "rejected",
+          message: "the broker does not accept the message",
+          retryable: false,
+        } as const;
+        return { before, after: { ...before, ...failAttempt(before, failure, before.now).run }, archived: [] };
+      }),
+    );
+  });
+  deps.wake("relay");
+  deps.wake("supervise");
+}
+
+function toEvent(deps: Deps, run: PublishableRun, now: number): Outgoing {
+  const action = deps.actions().find(run.action, run.action_version);
+  // An action that has vanished from the contracts: unroutable, unless its queue is still bound.
+  const route = triggerRoute(
+    deps.prefix,
+    action ?? { exchange: null, routing_key: `${run.action}.v${run.action_version}` },
+  );
+  const facts = {
+    run_id: run.id,
+    attempt: run.attempt,
+    schedule_id: run.schedule_id,
+    schedule_name: run.schedule_name,
+    action: run.action,
+    action_version: run.action_version,
+    trigger_type: run.trigger_type,
+    triggered_by: run.triggered_by,
+    scheduled_for: run.scheduled_for,
+    start_before: run.deadline_at,
+    target: run.target,
+    priority: PRIORITY_NAMES[run.priority],
+    timeout_seconds: run.policy.timeout_seconds,
+    heartbeat_seconds: run.policy.heartbeat_seconds,
+    payload_json: run.payload,
+    traceparent: run.traceparent ?? runTraceparent(run.id),
+  };
+  return triggerMessage(facts, route, now, run.deadline_at === null ? null : run.deadline_at - now);
+}

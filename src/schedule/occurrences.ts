@@ -1,0 +1,108 @@
+import { decideDue } from "./catch-up.ts";
+import { type Instant, toIso } from "./instant.ts";
+import type { Overlap } from "./policy.ts";
+import { jitter, occurrenceRunId } from "./run-id.ts";
+import { compileRecurrence, type Timing } from "./timing.ts";
+
+/** What fire needs to know of a due schedule to say what becomes of its occurrences. */
+export interface DueFacts extends Timing {
+  readonly id: string;
+  readonly next_run_at: Instant;
+  readonly plan_from: Instant | null;
+  readonly catchup: "latest" | "all" | "skip";
+  readonly catchup_window_seconds: number;
+  readonly jitter_seconds: number;
+  readonly max_runs: number | null;
+  readonly run_count: number;
+  readonly depends_on: readonly string[];
+  readonly overlap: Overlap;
+  /** An unfinished run of the schedule holds its place. */
+  readonly busy: boolean;
+  /** A run of the schedule waits already. */
+  readonly waiting: boolean;
+}
+
+export interface Occurrence {
+  readonly run_id: string;
+  readonly scheduled_for: Instant;
+  readonly outcome: "ready" | "jittered" | "buffered" | "blocked" | "overlap" | "missed";
+  readonly available_at: Instant;
+  readonly result: { first: string; last: string; count: number } | null;
+}
+
+export interface DueOutcome {
+  readonly occurrences: readonly Occurrence[];
+  readonly next_run_at: Instant | null;
+  readonly last_occurrence_at: Instant;
+  /** Occurrences that became runs, as against rows that only say why there is none. */
+  readonly started: number;
+  readonly last_run_id: string | null;
+}
+
+/**
+ * Says what becomes of every occurrence of a schedule up to `now`: catch-up chooses the instants that run and the range
+ * that was missed, overlap decides for each that runs. Pure, so that each policy can be tested with a table.
+ *
+ * @param limit most runs to start at once; where more are due, `next_run_at` stays in the past
+ * @throws InvalidInput where the timing cannot be compiled (the caller sets the schedule aside)
+ */
+export function decideOccurrences(due: DueFacts, now: Instant, limit: number): DueOutcome {
+  const decision = decideDue({
+    recurrence: compileRecurrence(due),
+    due: due.next_run_at,
+    plan_from: due.plan_from,
+    now,
+    catchup: due.catchup,
+    catchup_window_seconds: due.catchup_window_seconds,
+    max_runs_left: due.max_runs === null ? null : due.max_runs - due.run_count,
+    limit,
+  });
+
+  const occurrences: Occurrence[] = [];
+  if (decision.missed !== null) {
+    const { first, last, count } = decision.missed;
+    occurrences.push({
+      run_id: occurrenceRunId(due.id, first),
+      scheduled_for: first,
+      outcome: "missed",
+      available_at: now,
+      result: { first: toIso(first), last: toIso(last), count },
+    });
+  }
+
+  let { busy, waiting } = due;
+  let lastRunId: string | null = null;
+  let started = 0;
+  for (const scheduledFor of decision.runs) {
+    const run_id = occurrenceRunId(due.id, scheduledFor);
+    const outcome = outcomeOf(due, busy, waiting);
+    const available_at = scheduledFor + jitter(due.id, scheduledFor, due.jitter_seconds * 1_000);
+    occurrences.push({
+      run_id,
+      scheduled_for: scheduledFor,
+      outcome: outcome === "ready" && available_at > now ? "jittered" : outcome,
+      available_at,
+      result: null,
+    });
+    if (outcome === "overlap") continue;
+    started += 1;
+    lastRunId = run_id;
+    if (outcome === "ready") busy = due.overlap !== "allow";
+    else waiting = true;
+  }
+  return {
+    occurrences,
+    next_run_at: decision.next,
+    last_occurrence_at: decision.last,
+    started,
+    last_run_id: lastRunId,
+  };
+}
+
+function outcomeOf(due: DueFacts, busy: boolean, waiting: boolean): "ready" | "buffered" | "blocked" | "overlap" {
+  if (due.overlap === "skip" && (busy || waiting)) return "overlap";
+  if (due.overlap === "buffer_one" && waiting) return "overlap";
+  if (due.depends_on.length > 0) return "blocked";
+  if (due.overlap !== "allow" && (busy || waiting)) return "buffered";
+  return "ready";
+}
