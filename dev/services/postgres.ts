@@ -7,14 +7,15 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import pg from "pg";
 import { type Account, accountForPostgres, firstClosedFolder } from "./account.ts";
-import { type Child, isAlive, signal, startChild } from "./child.ts";
+import { type Child, startChild } from "./child.ts";
 import { rememberedPassword } from "./password.ts";
 import { rememberedPorts } from "./ports.ts";
 import { type Binaries, findBinaries } from "./postgres-binaries.ts";
+import { isAlive, signal } from "./process-tree.ts";
 import { CannotStart, type Say, type Service } from "./service.ts";
 
 export interface PostgresOptions {
-  /** Holds the data, the log and the binaries' copy if there has to be one; made if it is missing. */
+  /** Holds the data and the log; made if it is missing. */
   readonly directory: string;
   readonly say?: Say;
   /** Server settings beyond the usual: `{ fsync: "off" }`. */
@@ -31,7 +32,7 @@ export async function startPostgres(options: PostgresOptions): Promise<Service> 
   await mkdir(directory, { recursive: true });
   const account = await accountForPostgres(dirname(directory));
   const home = account === null ? directory : await homeFor(account, directory, options.say);
-  const binaries = await findBinaries(account, home);
+  const binaries = await findBinaries(account);
   // A newer major version cannot read an older one's files, and gets a folder of its own.
   const data = join(home, `data-${binaries.majorVersion}`);
   const logFile = join(directory, "postgres.log");
@@ -68,7 +69,7 @@ export async function startPostgres(options: PostgresOptions): Promise<Service> 
           ...(account ?? {}),
           logFile,
           stopSignal: "SIGINT", // fast shutdown: ends the sessions, writes a checkpoint
-          ...(options.disposable ? { removeAfterwards: home } : {}),
+          ...(options.disposable ? { removeAfterwards: [home, directory] } : {}),
         });
         if (await becomesReady(url, child)) return;
         // A predecessor that was killed a moment ago still holds the data through its last backends.

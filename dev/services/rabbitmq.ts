@@ -5,9 +5,10 @@ import { dirname, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { connect } from "amqplib";
-import { type Child, descendants, isAlive, signal, startChild } from "./child.ts";
+import { type Child, startChild } from "./child.ts";
 import { rememberedPassword } from "./password.ts";
 import { rememberedPorts } from "./ports.ts";
+import { descendants, isAlive, signal } from "./process-tree.ts";
 import { type Broker, CannotStart, type Say } from "./service.ts";
 
 export interface RabbitmqOptions {
@@ -61,7 +62,7 @@ export async function startRabbitmq(options: RabbitmqOptions): Promise<Broker> {
   ];
   await writeFile(path("rabbitmq.conf"), `${config.join("\n")}\n`, { mode: 0o600 });
   const epmdCommand = await epmdOf(options.server);
-  const removal = options.disposable ? { removeAfterwards: directory } : {};
+  const removal = options.disposable ? { removeAfterwards: [directory] } : {};
 
   let node: Child | undefined;
   let epmd: Child | undefined;

@@ -49,14 +49,18 @@ export const noActions: ActionRegistry = createRegistry(new Map(), []);
 export async function loadActions(directory: string, previous: ActionRegistry = noActions): Promise<ActionRegistry> {
   const home = join(directory, "actions");
   const folders = (await readdir(home, { withFileTypes: true }))
-    .filter((entry) => entry.isDirectory() && !entry.name.startsWith("."))
+    // A mounted ConfigMap is made of symbolic links.
+    .filter((entry) => (entry.isDirectory() || entry.isSymbolicLink()) && !entry.name.startsWith("."))
     .map((entry) => entry.name)
     .sort();
   const actions = new Map<string, Action[]>();
   const problems: ActionProblem[] = [];
+  const routes = new Map<string, string>();
   for (const folder of folders) {
     try {
-      actions.set(folder, await readAction(join(home, folder), folder));
+      const versions = await readAction(join(home, folder), folder);
+      for (const version of versions) claimRoute(routes, version);
+      actions.set(folder, versions);
     } catch (error) {
       const kept = previous.list().filter((action) => action.name === folder);
       if (kept.length > 0) actions.set(folder, kept);
@@ -81,6 +85,14 @@ async function readAction(folder: string, name: string): Promise<Action[]> {
   }
   const versions = [...value.versions].sort((a, b) => a - b);
   return Promise.all(versions.map((version) => readVersion(folder, value, version)));
+}
+
+/** Two queues bound by one key would both get every trigger of either action. */
+function claimRoute(routes: Map<string, string>, { name, version, exchange, routing_key }: Action): void {
+  const route = JSON.stringify([exchange, routing_key]);
+  const owner = routes.get(route);
+  if (owner !== undefined) throw new Error(`action.json: routing_key: ${routing_key} is that of ${owner} already`);
+  routes.set(route, `${name} v${version}`);
 }
 
 async function readVersion(folder: string, definition: ActionDefinition, version: number): Promise<Action> {

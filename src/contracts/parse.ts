@@ -60,11 +60,16 @@ function withData<T extends MessageType>(type: T, envelope: CloudEvent): Parsed<
 /** Checks a parsed value against a schema; `prefix` is put before every field. */
 export function check<T>(schema: z.ZodType<T>, value: unknown, prefix: string): Parsed<T> {
   const result = schema.safeParse(value);
-  return result.success ? { ok: true, value: result.data } : refuse(fieldErrors(result.error.issues, prefix));
+  if (result.success) return { ok: true, value: result.data };
+  return refuse(fieldErrors(result.error.issues, value, prefix === "" ? [] : [prefix]));
 }
 
+const MOST_IN_REASON = 5;
+
 function refuse(errors: readonly FieldError[]): Parsed<never> {
-  return { ok: false, reason: errors.map((error) => `${error.field}: ${error.message}`).join("; "), errors };
+  const told = errors.slice(0, MOST_IN_REASON).map((error) => `${error.field}: ${error.message}`);
+  if (errors.length > MOST_IN_REASON) told.push(`and ${errors.length - MOST_IN_REASON} more`);
+  return { ok: false, reason: told.join("; "), errors };
 }
 
 function wrongType(expected: readonly string[], found: string): FieldError {
@@ -73,17 +78,42 @@ function wrongType(expected: readonly string[], found: string): FieldError {
 
 type Issue = z.core.$ZodIssue;
 
-function fieldErrors(issues: readonly Issue[], prefix: string): FieldError[] {
+/** `value` is what the issues' paths lead into, `above` the path to it. */
+function fieldErrors(issues: readonly Issue[], value: unknown, above: readonly PropertyKey[]): FieldError[] {
   return issues.flatMap((issue) => {
-    const field = [prefix, ...issue.path.map(String)].filter((part) => part !== "").join(".");
-    if (issue.code === "unrecognized_keys") {
-      return issue.keys.map((key) => ({ field: field === "" ? key : `${field}.${key}`, message: "unknown field" }));
+    const path = [...above, ...issue.path];
+    switch (issue.code) {
+      case "unrecognized_keys":
+        return issue.keys.map((key) => ({ field: dotted([...path, key]), message: "unknown field" }));
+      case "invalid_key":
+        // The last step is the name at fault, which cannot be shown as it is.
+        return {
+          field: dotted(path.slice(0, -1)),
+          message: `field names ${issue.issues[0]?.message ?? issue.message}`,
+        };
+      case "invalid_union": {
+        // The branch that was meant is the one with least wrong.
+        const branches = issue.errors.map((branch) => fieldErrors(branch, valueAt(value, issue.path), path));
+        return branches.reduce((best, branch) => (branch.length < best.length ? branch : best), branches[0] ?? []);
+      }
+      default: {
+        const missing = path.length > 0 && valueAt(value, issue.path) === undefined;
+        return { field: dotted(path), message: missing ? "is required" : issue.message };
+      }
     }
-    // The branch that was meant is the one with least wrong.
-    if (issue.code === "invalid_union" && issue.errors.length > 0) {
-      const branches = issue.errors.map((branch) => fieldErrors(branch, field));
-      return branches.reduce((best, branch) => (branch.length < best.length ? branch : best));
-    }
-    return [{ field: field === "" ? "body" : field, message: issue.message }];
   });
+}
+
+function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>((at, key) => (at as Record<PropertyKey, unknown> | null | undefined)?.[key], value);
+}
+
+/** Safe to store and to log: names come from whoever sent the message. */
+function dotted(path: readonly PropertyKey[]): string {
+  const text = path
+    .map(String)
+    .join(".")
+    .replace(/[\p{Cc}\p{Surrogate}]/gu, "\u{fffd}");
+  if (text.length === 0) return "body";
+  return text.length > 200 ? `${text.slice(0, 199)}…` : text;
 }

@@ -76,19 +76,22 @@ function inWords(error: ErrorObject): FieldError {
       return { field: here, message: `expected a multiple of ${params.multipleOf}${found}` };
     case "minLength":
     case "maxLength":
-      return { field: here, message: `expected ${bound(keyword)} ${params.limit} characters${found}` };
+      return { field: here, message: `expected ${bound(keyword, params.limit, "character")}${found}` };
     case "minItems":
     case "maxItems":
-      return { field: here, message: `expected ${bound(keyword)} ${params.limit} items${found}` };
+      return { field: here, message: `expected ${bound(keyword, params.limit, "item")}${found}` };
     case "minProperties":
     case "maxProperties":
-      return { field: here, message: `expected ${bound(keyword)} ${params.limit} fields${found}` };
+      return { field: here, message: `expected ${bound(keyword, params.limit, "field")}${found}` };
     case "pattern":
       return { field: here, message: `expected text that matches ${params.pattern}${found}` };
     case "format":
       return { field: here, message: `expected ${params.format}${found}` };
     case "uniqueItems":
-      return { field: here, message: `items ${params.j} and ${params.i} are the same` };
+      return {
+        field: here,
+        message: `items ${Math.min(params.i, params.j)} and ${Math.max(params.i, params.j)} are the same`,
+      };
     case "oneOf":
     case "anyOf":
       return { field: here, message: "matches none or too many of the allowed forms" };
@@ -104,8 +107,8 @@ const COMPARISON: Readonly<Record<string, string>> = {
   "<": "less than",
 };
 
-function bound(keyword: string): string {
-  return keyword.startsWith("min") ? "at least" : "at most";
+function bound(keyword: string, limit: number, unit: string): string {
+  return `${keyword.startsWith("min") ? "at least" : "at most"} ${limit} ${unit}${limit === 1 ? "" : "s"}`;
 }
 
 /** `/managers/bmc~11/fan` → `payload.managers.bmc/1.fan` */

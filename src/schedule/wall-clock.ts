@@ -63,6 +63,7 @@ export function previousInZone(pattern: LocalPattern, zone: Zone, policy: DstPol
       const skipped = previousLocal(pattern, span.from + span.offset - 1);
       if (skipped >= span.from + span.offset_before) return span.from;
     }
+    if (local === Number.NEGATIVE_INFINITY && second - at > LONGEST_FOLD) return Number.NEGATIVE_INFINITY;
     at = span.from - 1;
   }
   return Number.NEGATIVE_INFINITY;
