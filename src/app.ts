@@ -82,6 +82,7 @@ export async function startApp(config: Config): Promise<App> {
   loops = startLoops(deps, {
     poll_ms: config.poll_interval_ms,
     version,
+    retention: config.retention,
     broker: () => (broker.publisher.ready ? "ready" : broker.state().publishing),
   });
   const { queue } = names(config.prefix);

@@ -41,6 +41,9 @@ const schema = z.object({
   POLL_INTERVAL_SECONDS: whole(1, 3_600, 30),
   LOG_LEVEL: z.enum(["fatal", "error", "warn", "info", "debug", "trace", "silent"]).default("info"),
   MIGRATE_ON_START: flag(true),
+  RETAIN_DAYS: whole(1, 36_500, 30),
+  RETAIN_RUNS_PER_SCHEDULE: whole(1, 1_000_000, 200),
+  RETAIN_INTERVAL_HOURS: whole(1, 8_760, 24),
   DATABASE_POOL_SIZE: whole(3, 200, 10),
   INSTANCE: z
     .string()
@@ -58,6 +61,7 @@ export interface Config {
   readonly poll_interval_ms: number;
   readonly log_level: string;
   readonly migrate_on_start: boolean;
+  readonly retention: { readonly days: number; readonly runs_per_schedule: number; readonly interval_ms: number };
   readonly database_pool_size: number;
   /** Names this process among its siblings; unique per process unless set. */
   readonly instance: string;
@@ -86,6 +90,11 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
     poll_interval_ms: value.POLL_INTERVAL_SECONDS * 1_000,
     log_level: value.LOG_LEVEL,
     migrate_on_start: value.MIGRATE_ON_START,
+    retention: {
+      days: value.RETAIN_DAYS,
+      runs_per_schedule: value.RETAIN_RUNS_PER_SCHEDULE,
+      interval_ms: value.RETAIN_INTERVAL_HOURS * 3_600_000,
+    },
     database_pool_size: value.DATABASE_POOL_SIZE,
     instance:
       value.INSTANCE ??

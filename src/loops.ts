@@ -5,6 +5,7 @@ import { expand } from "./passes/expand.ts";
 import { fire } from "./passes/fire.ts";
 import { plan } from "./passes/plan.ts";
 import { relay } from "./passes/relay.ts";
+import { type Retention, retain } from "./passes/retain.ts";
 import { supervise } from "./passes/supervise.ts";
 import { createLanes } from "./runtime/lanes.ts";
 import { type Loop, type LoopReport, type PassResult, startLoop } from "./runtime/loop.ts";
@@ -20,8 +21,16 @@ export interface Loops {
   stop(): Promise<void>;
 }
 
+export interface LoopsOptions {
+  readonly poll_ms: number;
+  readonly version: string;
+  /** The broker's state in a word. */
+  readonly broker: () => string;
+  readonly retention: Retention;
+}
+
 /** One loop per pass. */
-export function startLoops(deps: Deps, options: { poll_ms: number; version: string; broker: () => string }): Loops {
+export function startLoops(deps: Deps, options: LoopsOptions): Loops {
   const lanes = createLanes(PUBLISHING_BATCHES);
   const loops = new Map<string, Loop>();
   const reports = () => Object.fromEntries([...loops].map(([name, loop]) => [name, loop.report]));
@@ -41,6 +50,7 @@ export function startLoops(deps: Deps, options: { poll_ms: number; version: stri
     supervise: () =>
       supervise(deps, { id: deps.instance, version: options.version, broker: options.broker(), passes: reports() }),
     echo: () => echo(deps),
+    retain: () => retain(deps, options.retention),
   };
   for (const [name, pass] of Object.entries(passes)) {
     const observe = (_: string, seconds: number, failed: boolean) =>

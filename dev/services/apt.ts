@@ -7,7 +7,7 @@ export async function aptInstall(packages: readonly string[], say: Say): Promise
   const sudo = await debianRoot();
   if (sudo === null) return false;
   say(`Installing ${packages.join(" ")} with apt (its services are kept from starting) …`);
-  const install = `apt-get install -y -qq --no-install-recommends ${packages.join(" ")}`;
+  const install = `apt-get install -y -qq -o DPkg::Lock::Timeout=60 --no-install-recommends ${packages.join(" ")}`;
   // policy-rc.d is how Debian is told not to start a service it has just installed. Whatever was there is put back.
   const script = `
     policy=/usr/sbin/policy-rc.d

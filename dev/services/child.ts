@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, openSync } from "node:fs";
+import { closeSync, openSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { startGuard } from "./guard.ts";
 import { descendants, isAlive, signal } from "./process-tree.ts";
@@ -27,6 +27,8 @@ export interface Child {
   readonly ended: Promise<void>;
   /** `exit code 1`, `SIGKILL`; null while it runs. */
   readonly howItEnded: string | null;
+  /** The same and the end of its log, if it ended without being asked to. */
+  readonly failure: string | null;
   stop(timeoutMs: number): Promise<void>;
   kill(): Promise<void>;
   pause(): Promise<void>;
@@ -48,16 +50,23 @@ export async function startChild(options: ChildOptions): Promise<Child> {
     ...(options.gid === undefined ? {} : { gid: options.gid }),
   });
   closeSync(log);
+  // In the same tick, or an exception elsewhere could end us between the two.
+  const tended = child.pid === undefined ? null : tend(child, options);
   await once(child, "spawn"); // rejects with the error event: no such program, not permitted
-  return tend(child, options.stopSignal, options.removeAfterwards);
+  if (tended === null) throw new Error(`${options.command} has no process id`);
+  return tended;
 }
 
 /** The same care for a child that was spawned elsewhere with `detached: true`, because its output is wanted. */
-export function tend(child: ChildProcess, stopSignal: NodeJS.Signals, removeAfterwards: readonly string[] = []): Child {
+export function tend(
+  child: ChildProcess,
+  options: Pick<ChildOptions, "stopSignal" | "logFile" | "removeAfterwards">,
+): Child {
   const pid = child.pid;
   if (pid === undefined) throw new Error("the child has not been spawned");
-  const dismissGuard = startGuard(pid, stopSignal, removeAfterwards);
+  const dismissGuard = startGuard(pid, options.stopSignal, options.removeAfterwards ?? []);
   let howItEnded: string | null = null;
+  let askedToEnd = false;
   const ended = new Promise<void>((resolve) => {
     child.once("exit", (code, signal) => {
       howItEnded = signal ?? `exit code ${code}`;
@@ -76,13 +85,19 @@ export function tend(child: ChildProcess, stopSignal: NodeJS.Signals, removeAfte
     get howItEnded() {
       return howItEnded;
     },
+    get failure() {
+      if (howItEnded === null || askedToEnd) return null;
+      return `${howItEnded}; ${options.logFile} ends with:\n${lastLines(options.logFile)}`;
+    },
     async stop(timeoutMs) {
+      askedToEnd = true;
       if (howItEnded !== null) return;
       child.kill("SIGCONT"); // a frozen process would never see the next one
-      child.kill(stopSignal);
+      child.kill(options.stopSignal);
       if (!(await settlesWithin(ended, timeoutMs))) await this.kill();
     },
     async kill() {
+      askedToEnd = true;
       const pids = await descendants(pid);
       for (const each of pids) signal(each, "SIGKILL");
       while (howItEnded === null || pids.some(isAlive)) await sleep(5);
@@ -103,4 +118,9 @@ export async function settlesWithin(promise: Promise<unknown>, timeoutMs: number
   const settled = await Promise.race([promise.then(() => true), timeout]);
   abort.abort();
   return settled;
+}
+
+export function lastLines(file: string, count = 12): string {
+  const lines = readFileSync(file, "utf8").trimEnd().split("\n").slice(-count);
+  return lines.map((line) => `  | ${line}`).join("\n");
 }

@@ -94,6 +94,7 @@ async function startContainer(options: Image, say: Say): Promise<Broker> {
     description: `${options.image} (Docker)`,
     url,
     port,
+    failure: null, // Docker's to report
     async start() {
       await container.start().catch(unlessSo);
       await untilAnswered(() => options.answers(url), options.image);

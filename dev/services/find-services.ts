@@ -41,7 +41,12 @@ export async function disposablePostgres(say: Say): Promise<Service> {
   const contained = await inDocker(() => postgresContainer(say), say);
   if (contained !== null) return contained;
   // Nothing here outlives the run, so nothing has to reach the disk; a kill -9 of the server loses nothing either.
-  const settings = { fsync: "off", full_page_writes: "off", max_wal_size: "256MB" };
+  const settings = {
+    fsync: "off",
+    full_page_writes: "off",
+    max_wal_size: "256MB",
+    dynamic_shared_memory_type: "mmap", // inside the data directory, so that a kill leaves nothing outside it
+  };
   return inDisposableDirectory("postgres", (directory) =>
     startPostgres({ directory, settings, disposable: true, say }),
   );

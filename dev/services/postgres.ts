@@ -59,6 +59,9 @@ export async function startPostgres(options: PostgresOptions): Promise<Service> 
     description: `PostgreSQL ${binaries.majorVersion} (private, ${options.directory})`,
     url,
     port,
+    get failure() {
+      return child?.failure ?? null;
+    },
     async start() {
       if (child?.running) return;
       for (let attempt = 1; ; attempt++) {
@@ -73,7 +76,7 @@ export async function startPostgres(options: PostgresOptions): Promise<Service> 
         });
         if (await becomesReady(url, child)) return;
         // A predecessor that was killed a moment ago still holds the data through its last backends.
-        if (attempt === 5) throw new CannotStart(`Postgres does not start (${child.howItEnded}); see ${logFile}`);
+        if (attempt === 5) throw new CannotStart(`Postgres does not start: ${child.failure}`);
         await sleep(500);
       }
     },

@@ -73,6 +73,9 @@ export async function startRabbitmq(options: RabbitmqOptions): Promise<Broker> {
     description: `RabbitMQ (private, ${options.directory})`,
     url,
     port: ports.amqp,
+    get failure() {
+      return node?.failure ?? null;
+    },
     async start() {
       if (node?.running) return;
       if (!epmd?.running) {
@@ -91,7 +94,7 @@ export async function startRabbitmq(options: RabbitmqOptions): Promise<Broker> {
       });
       node = await started;
       await writeFile(path("pids.json"), JSON.stringify([node.pid, epmd.pid]));
-      await untilReady(url, node, directory, logFile);
+      await untilReady(url, node, directory);
     },
     async stop() {
       await node?.stop(20_000);
@@ -116,15 +119,15 @@ export async function startRabbitmq(options: RabbitmqOptions): Promise<Broker> {
   return broker;
 }
 
-async function untilReady(url: string, node: Child, directory: string, logFile: string): Promise<void> {
+async function untilReady(url: string, node: Child, directory: string): Promise<void> {
   for (let tries = 0; node.running && tries < 600; tries++) {
     const connection = await connect(url, { timeout: 2_000 }).catch(() => null);
     if (connection !== null) return connection.close();
     await sleep(100);
   }
-  const what = node.running ? "does not answer after a minute" : `does not start (${node.howItEnded})`;
+  const what = node.failure === null ? "does not answer after a minute." : `does not start: ${node.failure}\n`;
   await node.kill();
-  throw new CannotStart(`RabbitMQ ${what}; see ${logFile}. Its data can be thrown away: rm -r ${directory}`);
+  throw new CannotStart(`RabbitMQ ${what} If its data is to blame, it can be thrown away: rm -r ${directory}`);
 }
 
 /** A node that outlived its owner is ended: it has been without its guard, and its state is unknown. */

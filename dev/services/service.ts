@@ -4,6 +4,8 @@ export interface Service {
   readonly description: string;
   readonly url: string;
   readonly port: number;
+  /** How it ended without being asked to, with the end of its log; null while all is well. */
+  readonly failure: string | null;
   /** Starts it again on the same port and data, after `stop` or `kill`; does nothing while it runs. */
   start(): Promise<void>;
   /** Ends it in good order. May be called twice. */

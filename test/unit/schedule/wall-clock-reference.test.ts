@@ -10,7 +10,7 @@ import { backwards, cron, forwards, iso, seeded } from "./timings.ts";
 const MINUTE = 60_000;
 const FROM = Date.UTC(2000, 0, 1);
 const UNTIL = Date.UTC(2041, 0, 1);
-const EXPRESSIONS_PER_CHANGE = 3;
+const EXPRESSIONS_PER_CHANGE = 2;
 
 const zones = [...Intl.supportedValuesOf("timeZone"), "UTC"];
 

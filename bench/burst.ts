@@ -1,0 +1,121 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { runChild } from "./support/child.ts";
+import { median } from "./support/figures.ts";
+import { type BenchServices, startServices } from "./support/services.ts";
+
+/*
+ * N schedules with distinct cron expressions in many zones, due at one instant: from that instant until a separate consumer
+ * process has received every trigger (each run was committed before its trigger was published). Beside it, in the same
+ * round, the floor: amqplib publishing the same bytes with confirms to the same quorum queue, drained the same way.
+ */
+const COUNT = Number(process.argv[2] ?? 10_000);
+const ROUNDS = Number(process.argv[3] ?? 5);
+const PREFIX = "bench";
+const QUEUE = `${PREFIX}.work.scout.trigger.v1`;
+const ZONES = Intl.supportedValuesOf("timeZone").filter((_, index) => index % 8 === 0);
+
+async function insertSchedules(services: BenchServices, at: number): Promise<void> {
+  const rows = Array.from({ length: COUNT }, (_, index) => {
+    const zone = ZONES[index % ZONES.length]!;
+    const local = new Intl.DateTimeFormat("en-GB", {
+      timeZone: zone,
+      hour: "numeric",
+      minute: "numeric",
+      hourCycle: "h23",
+    })
+      .formatToParts(at)
+      .reduce<Record<string, string>>((parts, { type, value }) => ({ ...parts, [type]: value }), {});
+    const other = (Number(local.minute) + 1 + (index % 58)) % 60;
+    const hour = (Number(local.hour) + 1 + (Math.floor(index / 58) % 22)) % 24;
+    const minutes = [Number(local.minute), other].sort((a, b) => a - b).join(",");
+    return { name: `schedule ${index}`, zone, expression: `${minutes} ${Number(local.hour)},${hour} * * *` };
+  });
+  await services.sql.query(
+    `INSERT INTO schedules (name, kind, cron_expression, timezone, action, payload)
+     SELECT r.name, 'cron', r.expression, r.zone, 'scout.trigger', '{"source": "stratninja", "max_strategies": 20}'
+     FROM jsonb_to_recordset($1::jsonb) AS r (name text, expression text, zone text)`,
+    [JSON.stringify(rows)],
+  );
+  for (;;) {
+    const { rows: left } = await services.sql.query("SELECT count(*)::int AS n FROM schedules WHERE needs_planning");
+    if (left[0].n === 0) break;
+    await sleep(50);
+  }
+  const due = await services.sql.query(
+    "SELECT count(*)::int AS n FROM schedules WHERE next_run_at = to_timestamp($1)",
+    [at / 1_000],
+  );
+  if (due.rows[0].n !== COUNT) throw new Error(`${due.rows[0].n} of ${COUNT} schedules are due at the instant`);
+}
+
+async function burst(services: BenchServices): Promise<number> {
+  await services.sql.query("TRUNCATE schedules, runs, leases, outbox");
+  await services.sql.query("VACUUM ANALYZE");
+  // The next whole minute that leaves time to plan.
+  const at = Math.ceil((Date.now() + 4_000 + COUNT / 10) / 60_000) * 60_000;
+  await insertSchedules(services, at);
+  const receiver = runChild("receiver.ts", [services.broker.url, QUEUE, String(COUNT)]);
+  await receiver.line();
+  const result = JSON.parse(await receiver.line()) as {
+    first: number;
+    last: number;
+    received: number;
+    distinct: number;
+  };
+  const { rows } = await services.sql.query("SELECT count(*)::int AS n FROM runs WHERE status = 'dispatched'");
+  if (rows[0].n !== COUNT || result.distinct !== COUNT)
+    throw new Error(`${rows[0].n} runs, ${result.distinct} triggers`);
+  return result.last - at;
+}
+
+async function floor(services: BenchServices, body: string): Promise<number> {
+  const receiver = runChild("receiver.ts", [services.broker.url, QUEUE, String(COUNT)]);
+  await receiver.line();
+  const key = "scout.trigger.v1";
+  const publisher = runChild("floor.ts", [services.broker.url, `${PREFIX}.triggers`, key, String(COUNT), body]);
+  await publisher.line();
+  publisher.process.stdin!.write("go\n");
+  const { began } = JSON.parse(await publisher.line()) as { began: number };
+  const { last } = JSON.parse(await receiver.line()) as { last: number };
+  return last - began;
+}
+
+const services = await startServices();
+const service = runChild("../../src/main.ts", ["serve"], {
+  DATABASE_URL: services.postgres.url,
+  AMQP_URL: services.broker.url,
+  TOPOLOGY_PREFIX: PREFIX,
+  HTTP_PORT: "0",
+  LOG_LEVEL: process.env.LOG_LEVEL ?? "info",
+  ...(process.env.NODE_OPTIONS ? { NODE_OPTIONS: process.env.NODE_OPTIONS } : {}),
+});
+while (!(await service.line()).includes("consuming"));
+void (async () => {
+  for (;;) {
+    const line = await service.line();
+    if (!line.includes('"level":30')) console.error(line.slice(0, 2_000));
+  }
+})();
+try {
+  const sample = Buffer.alloc(1_010, "x").toString("base64");
+  const rounds: { floor_ms: number; burst_ms: number; ratio: number }[] = [];
+  for (let round = 0; round < ROUNDS; round += 1) {
+    const floor_ms = await floor(services, sample);
+    const burst_ms = await burst(services);
+    rounds.push({ floor_ms, burst_ms, ratio: burst_ms / floor_ms });
+    console.error(JSON.stringify(rounds.at(-1)));
+  }
+  console.table(rounds);
+  const figures = {
+    benchmark: "burst",
+    schedules: COUNT,
+    floor_ms: median(rounds.map((round) => round.floor_ms)),
+    burst_ms: median(rounds.map((round) => round.burst_ms)),
+    ratio: median(rounds.map((round) => round.ratio)),
+  };
+  console.log(JSON.stringify(figures));
+} finally {
+  service.process.kill("SIGTERM");
+  await new Promise((resolve) => service.process.once("exit", resolve));
+  await services.stop();
+}

@@ -1,0 +1,46 @@
+import { claimRetention, deleteOldRuns, forgetRequests, noteRetention, trimSchedules } from "../database/retention.ts";
+import type { Deps } from "../deps.ts";
+import type { PassResult } from "../runtime/loop.ts";
+
+export interface Retention {
+  /** Ended runs older than this go. */
+  readonly days: number;
+  /** Of each schedule, so many of the newest runs stay at most. */
+  readonly runs_per_schedule: number;
+  readonly interval_ms: number;
+}
+
+export interface RetainResult extends PassResult {
+  readonly deleted: number;
+}
+
+/** Before every id: a round has begun and no schedule is done with. */
+const FIRST = "00000000-0000-0000-0000-000000000000";
+const RUNS = 2_000;
+const SCHEDULES = 200;
+const RUNS_PER_SCHEDULE = 500;
+
+/**
+ * Cleans up history, a bounded piece at a time: runs past their age, runs beyond the newest of each schedule, answered
+ * requests. One round per interval for all instances together.
+ *
+ * @param now asks for a round at once, whenever the last one was
+ */
+export async function retain(deps: Deps, retention: Retention, now = false): Promise<RetainResult> {
+  const done = await deps.database.transaction(async (tx) => {
+    const state = await claimRetention(tx);
+    const due =
+      now || state.cursor !== null || state.finished_ago_ms === null || state.finished_ago_ms >= retention.interval_ms;
+    if (!due) return { deleted: 0, finished: true };
+    const old = await deleteOldRuns(tx, retention.days, RUNS);
+    const requests = await forgetRequests(tx, RUNS);
+    if (old === RUNS || requests === RUNS) return { deleted: old, finished: false };
+    const trimmed = await trimSchedules(tx, state.cursor, retention.runs_per_schedule, SCHEDULES, RUNS_PER_SCHEDULE);
+    const again = trimmed.surplus > 0;
+    const finished = trimmed.schedules < SCHEDULES && !again;
+    await noteRetention(tx, finished ? null : again ? (state.cursor ?? FIRST) : trimmed.last);
+    return { deleted: old + trimmed.deleted, finished };
+  });
+  if (done.deleted > 0) deps.logger.info({ deleted: done.deleted }, "history was cleaned up");
+  return { deleted: done.deleted, full: !done.finished, next_in_ms: null };
+}
