@@ -250,5 +250,5 @@ CREATE INDEX "runs_to_expand" ON "runs" USING btree ("id") WHERE status IN ('pen
 CREATE INDEX "runs_to_cancel" ON "runs" USING btree ("id") WHERE cancel_requested_at IS NOT NULL AND cancel_sent_at IS NULL AND completed_at IS NULL;--> statement-breakpoint
 CREATE INDEX "schedules_due" ON "schedules" USING btree ("next_run_at") WHERE next_run_at IS NOT NULL AND enabled AND NOT needs_planning;--> statement-breakpoint
 CREATE INDEX "schedules_to_plan" ON "schedules" USING btree ("id") WHERE needs_planning;--> statement-breakpoint
-CREATE INDEX "schedules_labels" ON "schedules" USING gin ("labels");--> statement-breakpoint
+CREATE INDEX "schedules_labels" ON "schedules" USING gin ("labels") WHERE labels <> '{}'::jsonb;--> statement-breakpoint
 CREATE INDEX "schedules_dependents" ON "schedules" USING gin ("depends_on") WHERE cardinality(depends_on) > 0;

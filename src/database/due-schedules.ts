@@ -76,9 +76,8 @@ export interface NewOccurrenceRun {
   readonly scheduled_for: Instant;
   readonly status: Status;
   readonly status_reason: StatusReason | null;
-  readonly available_at: Instant;
-  readonly deadline_at: Instant | null;
-  readonly completed_at: Instant | null;
+  /** From the nominal instant to the one from which on it may be dispatched, ms. */
+  readonly delay_ms: number;
   readonly result: unknown;
 }
 
@@ -91,29 +90,33 @@ export interface Advance {
 }
 
 // One statement inserts the runs, advances their schedules and opens the lease. An id that exists already (another
-// instance, a crash, a hand-set next_run_at) inserts nothing, and the schedule advances all the same.
+// instance, a crash, a hand-set next_run_at) inserts nothing, and the schedule advances all the same. Caught-up
+// occurrences lie in the past: their time to start counts from now.
 const FIRE: Statement = {
   name: "fire",
   text: `
     WITH due AS (
-      SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::text[], $5::text[], $6::timestamptz[],
-        $7::timestamptz[], $8::timestamptz[], $9::jsonb[])
-        AS d (id, schedule_id, scheduled_for, status, status_reason, available_at, deadline_at, completed_at, result)
+      SELECT d.*, d.scheduled_for + d.delay_ms * interval '1 millisecond' AS available_at
+      FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::text[], $5::text[], $6::int[], $7::jsonb[])
+        AS d (id, schedule_id, scheduled_for, status, status_reason, delay_ms, result)
     ), inserted AS (
-      INSERT INTO runs (id, schedule_id, schedule_name, action, action_version, payload, targets, child_total, child_expanded,
-        trigger_type, triggered_by, scheduled_for, priority, pool, policy, exclusive, status, status_reason, available_at,
-        deadline_at, completed_at, result, created_at, dispatched_at, breaker_key)
+      INSERT INTO runs (id, schedule_id, schedule_name, action, action_version, payload, targets, child_total,
+        child_expanded, trigger_type, triggered_by, scheduled_for, priority, pool, policy, exclusive, status,
+        status_reason, available_at, deadline_at, completed_at, result, created_at, dispatched_at, breaker_key)
       SELECT d.id, s.id, s.name, s.action, s.action_version, s.payload, s.targets, nullif(cardinality(s.targets), 0),
-        CASE WHEN cardinality(s.targets) > 0 THEN 0 END,
-        'scheduled', s.name, d.scheduled_for, (s.resolved->>'priority')::smallint, s.resolved->>'pool', s.resolved,
-        s.resolved->>'overlap' <> 'allow', d.status, d.status_reason, d.available_at, d.deadline_at, d.completed_at,
-        d.result, pocketwatch_now(), CASE WHEN d.status = 'dispatched' THEN pocketwatch_now() END, s.resolved->>'breaker_key'
+        CASE WHEN cardinality(s.targets) > 0 THEN 0 END, 'scheduled', s.name, d.scheduled_for,
+        (s.resolved->>'priority')::smallint, s.resolved->>'pool', s.resolved, s.resolved->>'overlap' <> 'allow', d.status,
+        d.status_reason, d.available_at,
+        CASE WHEN d.status <> 'skipped' THEN
+          greatest(d.available_at, $8) + (s.resolved->>'start_deadline_seconds')::int * interval '1 second' END,
+        CASE WHEN d.status = 'skipped' THEN $8::timestamptz END, d.result, $8,
+        CASE WHEN d.status = 'dispatched' THEN $8::timestamptz END, s.resolved->>'breaker_key'
       FROM due d JOIN schedules s ON s.id = d.schedule_id
       ON CONFLICT (id) DO NOTHING
       RETURNING id, status
     ), leased AS (
       INSERT INTO leases (id, instance, run_ids, lease_until)
-      SELECT $10::uuid, $11, array_agg(id), pocketwatch_now() + interval '15 seconds'
+      SELECT $9::uuid, $10, array_agg(id), pocketwatch_now() + interval '15 seconds'
       FROM inserted WHERE status = 'dispatched' HAVING count(*) > 0
       ON CONFLICT (id) DO UPDATE SET run_ids = leases.run_ids || excluded.run_ids
     ), advanced AS (
@@ -121,9 +124,9 @@ const FIRE: Statement = {
       SET next_run_at = a.next_run_at,
         last_occurrence_at = greatest(s.last_occurrence_at, a.last_occurrence_at),
         last_run_id = coalesce(a.last_run_id, s.last_run_id),
-        last_run_at = CASE WHEN a.last_run_id IS NULL THEN s.last_run_at ELSE pocketwatch_now() END,
+        last_run_at = CASE WHEN a.last_run_id IS NULL THEN s.last_run_at ELSE $8 END,
         run_count = s.run_count + a.runs
-      FROM unnest($12::uuid[], $13::timestamptz[], $14::timestamptz[], $15::uuid[], $16::int[])
+      FROM unnest($11::uuid[], $12::timestamptz[], $13::timestamptz[], $14::uuid[], $15::int[])
         AS a (id, next_run_at, last_occurrence_at, last_run_id, runs)
       WHERE s.id = a.id
     )
@@ -134,25 +137,24 @@ const FIRE: Statement = {
 export async function fireOccurrences(
   tx: Tx,
   lease: { readonly id: string; readonly instance: string },
+  now: Instant,
   runs: readonly NewOccurrenceRun[],
   advances: readonly Advance[],
 ): Promise<Set<string>> {
-  const at = (instant: Instant | null) => (instant === null ? null : toPostgres(instant));
   const rows = await tx.query<{ id: string }>(FIRE, [
     runs.map((run) => run.id),
     runs.map((run) => run.schedule_id),
-    runs.map((run) => at(run.scheduled_for)),
+    runs.map((run) => toPostgres(run.scheduled_for)),
     runs.map((run) => run.status),
     runs.map((run) => run.status_reason),
-    runs.map((run) => at(run.available_at)),
-    runs.map((run) => at(run.deadline_at)),
-    runs.map((run) => at(run.completed_at)),
+    runs.map((run) => run.delay_ms),
     runs.map((run) => (run.result === null ? null : JSON.stringify(run.result))),
+    toPostgres(now),
     lease.id,
     lease.instance,
     advances.map((advance) => advance.id),
-    advances.map((advance) => at(advance.next_run_at)),
-    advances.map((advance) => at(advance.last_occurrence_at)),
+    advances.map((advance) => (advance.next_run_at === null ? null : toPostgres(advance.next_run_at))),
+    advances.map((advance) => toPostgres(advance.last_occurrence_at)),
     advances.map((advance) => advance.last_run_id),
     advances.map((advance) => advance.runs),
   ]);

@@ -15,6 +15,10 @@ export interface DueFacts extends Timing {
   readonly max_runs: number | null;
   readonly run_count: number;
   readonly depends_on: readonly string[];
+}
+
+/** What stands in the way of a new run of the schedule. */
+export interface Place {
   readonly overlap: Overlap;
   /** An unfinished run of the schedule holds its place. */
   readonly busy: boolean;
@@ -26,7 +30,8 @@ export interface Occurrence {
   readonly run_id: string;
   readonly scheduled_for: Instant;
   readonly outcome: "ready" | "jittered" | "buffered" | "blocked" | "overlap" | "missed";
-  readonly available_at: Instant;
+  /** From the nominal instant to the one from which on it may be dispatched, ms. */
+  readonly delay_ms: number;
   readonly result: { first: string; last: string; count: number } | null;
 }
 
@@ -46,7 +51,7 @@ export interface DueOutcome {
  * @param limit most runs to start at once; where more are due, `next_run_at` stays in the past
  * @throws InvalidInput where the timing cannot be compiled (the caller sets the schedule aside)
  */
-export function decideOccurrences(due: DueFacts, now: Instant, limit: number): DueOutcome {
+export function decideOccurrences(due: DueFacts, place: Place, now: Instant, limit: number): DueOutcome {
   const decision = decideDue({
     recurrence: compileRecurrence(due),
     due: due.next_run_at,
@@ -65,29 +70,29 @@ export function decideOccurrences(due: DueFacts, now: Instant, limit: number): D
       run_id: occurrenceRunId(due.id, first),
       scheduled_for: first,
       outcome: "missed",
-      available_at: now,
+      delay_ms: 0,
       result: { first: toIso(first), last: toIso(last), count },
     });
   }
 
-  let { busy, waiting } = due;
+  let { busy, waiting } = place;
   let lastRunId: string | null = null;
   let started = 0;
   for (const scheduledFor of decision.runs) {
     const run_id = occurrenceRunId(due.id, scheduledFor);
-    const outcome = outcomeOf(due, busy, waiting);
-    const available_at = scheduledFor + jitter(due.id, scheduledFor, due.jitter_seconds * 1_000);
+    const outcome = outcomeOf(place.overlap, due.depends_on.length > 0, busy, waiting);
+    const delay_ms = jitter(due.id, scheduledFor, due.jitter_seconds * 1_000);
     occurrences.push({
       run_id,
       scheduled_for: scheduledFor,
-      outcome: outcome === "ready" && available_at > now ? "jittered" : outcome,
-      available_at,
+      outcome: outcome === "ready" && scheduledFor + delay_ms > now ? "jittered" : outcome,
+      delay_ms,
       result: null,
     });
     if (outcome === "overlap") continue;
     started += 1;
     lastRunId = run_id;
-    if (outcome === "ready") busy = due.overlap !== "allow";
+    if (outcome === "ready") busy = place.overlap !== "allow";
     else waiting = true;
   }
   return {
@@ -99,10 +104,15 @@ export function decideOccurrences(due: DueFacts, now: Instant, limit: number): D
   };
 }
 
-function outcomeOf(due: DueFacts, busy: boolean, waiting: boolean): "ready" | "buffered" | "blocked" | "overlap" {
-  if (due.overlap === "skip" && (busy || waiting)) return "overlap";
-  if (due.overlap === "buffer_one" && waiting) return "overlap";
-  if (due.depends_on.length > 0) return "blocked";
-  if (due.overlap !== "allow" && (busy || waiting)) return "buffered";
+function outcomeOf(
+  overlap: Overlap,
+  dependent: boolean,
+  busy: boolean,
+  waiting: boolean,
+): "ready" | "buffered" | "blocked" | "overlap" {
+  if (overlap === "skip" && (busy || waiting)) return "overlap";
+  if (overlap === "buffer_one" && waiting) return "overlap";
+  if (dependent) return "blocked";
+  if (overlap !== "allow" && (busy || waiting)) return "buffered";
   return "ready";
 }

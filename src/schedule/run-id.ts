@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash as digest } from "node:crypto";
 import type { Instant } from "./instant.ts";
 
 /**
@@ -10,7 +10,7 @@ import type { Instant } from "./instant.ts";
  * from what the schedule fired at the same instant, and children from each other.
  */
 export function occurrenceRunId(scheduleId: string, scheduledFor: Instant, salt = ""): string {
-  const hash = createHash("sha256").update(`${scheduleId}:${scheduledFor}:${salt}`).digest();
+  const hash = digest("sha256", `${scheduleId}:${scheduledFor}:${salt}`, "buffer");
   hash.writeUIntBE(Math.min(Math.max(0, Math.trunc(scheduledFor)), MAX_TIME), 0, 6);
   hash[6] = 0x80 | (hash[6]! & 0x0f);
   hash[8] = 0x80 | (hash[8]! & 0x3f);
@@ -23,8 +23,7 @@ const MAX_TIME = 2 ** 48 - 1;
 /** A whole number from 0 to `below - 1` that depends on nothing but the schedule and the occurrence. */
 export function jitter(scheduleId: string, scheduledFor: Instant, below: number): number {
   if (below <= 0) return 0;
-  const hash = createHash("sha256").update(`jitter:${scheduleId}:${scheduledFor}`).digest();
-  return hash.readUIntBE(0, 6) % below;
+  return digest("sha256", `jitter:${scheduleId}:${scheduledFor}`, "buffer").readUIntBE(0, 6) % below;
 }
 
 /**

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { InvalidInput } from "../../../src/schedule/errors.ts";
-import { calendar, upcoming } from "./timings.ts";
+import { nextOccurrence, previousOccurrence } from "../../../src/schedule/recurrence.ts";
+import { at, backwards, calendar, forwards, upcoming } from "./timings.ts";
 
 describe("days", () => {
   test("every day, where none are named (seed 002: empty DaysOfWeek, no DaysOfMonth)", () => {
@@ -77,6 +78,16 @@ describe("times", () => {
       "2026-11-21T15:30:00Z",
     ]);
   });
+});
+
+test("a window whose only days are its ends", () => {
+  const value = { times: ["12:00"], days_of_month: [1, 15], start_day: "2026-11-15", end_day: "2026-12-01" };
+  const recurrence = calendar(value);
+  const days = [at("2026-11-15T12:00:00Z"), at("2026-12-01T12:00:00Z")];
+  expect(forwards(recurrence, 0, at("2030-01-01T00:00:00Z"))).toEqual(days);
+  expect(backwards(recurrence, 0, at("2030-01-01T00:00:00Z"))).toEqual(days);
+  expect(nextOccurrence(recurrence, at("2026-11-16T00:00:00Z"))).toBe(days[1]);
+  expect(previousOccurrence(recurrence, at("2026-11-30T00:00:00Z"))).toBe(days[0]);
 });
 
 describe("what is wrong is named", () => {

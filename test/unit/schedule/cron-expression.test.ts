@@ -46,6 +46,7 @@ describe("what an expression means", () => {
     ["*", "5L", [27]],
     ["*", "FRI#L", [27]],
     ["*", "0L,1L", [29, 30]],
+    ["*", "7L", [29]],
     ["*", "SUN#5", [29]],
     ["*", "MON#1,MON#3", [2, 16]],
     ["*", "WED,MON#1", [2, 4, 11, 18, 25]],
@@ -95,6 +96,13 @@ describe("H", () => {
     for (const name of ["", "a", "Daily StratNinja Scout", "日程", "😀"]) {
       expect(upcoming(cron(expression, { name }), "2026-01-01T00:00:00Z", 1)).toHaveLength(1);
     }
+  });
+
+  test("needs no name to stay the same", () => {
+    const drawn = ["H H * * *", "H  H * * *", "H H  * * *"].map(
+      (text) => upcoming(cron(text, { name: "" }), "2026-01-01T00:00:00Z", 1)[0],
+    );
+    expect(new Set(drawn).size).toBe(1);
   });
 
   test("two schedules that share an expression do not share its H", () => {

@@ -49,22 +49,23 @@ describe("offsets", () => {
 });
 
 describe("names", () => {
+  // Whether the runtime calls an alias by its canonical name depends on its version, so only the offset is compared.
   test.each([
-    ["UTC", "UTC"],
-    ["Etc/UTC", "UTC"],
-    ["Zulu", "UTC"],
-    ["europe/berlin", "Europe/Berlin"],
-    ["US/Pacific", "America/Los_Angeles"],
-    ["Eire", "Europe/Dublin"],
-    ["Etc/GMT-2", "Etc/GMT-2"],
-    ["GMT+0", "UTC"],
-  ])("%s is known", (name, canonical) => {
-    expect(timeZone(name).name).toBe(canonical);
-    expect(timeZone(name)).toBe(timeZone(canonical));
-  });
-
-  test("Etc/GMT-2 lies east of Greenwich", () => {
-    expect(timeZone("Etc/GMT-2").spanAt(0).offset).toBe(7200);
+    ["UTC", 0],
+    ["Etc/UTC", 0],
+    ["Zulu", 0],
+    ["GMT+0", 0],
+    ["europe/BERLIN", 7_200],
+    ["US/Pacific", -25_200],
+    ["Eire", 3_600],
+    ["Asia/Calcutta", 19_800],
+    ["Asia/Kolkata", 19_800],
+    ["EST5EDT", -14_400],
+    // The sign is POSIX's: two hours east of Greenwich.
+    ["Etc/GMT-2", 7_200],
+  ])("%s is known", (name, offset) => {
+    expect(timeZone(name).spanAt(at("2026-07-01T00:00:00Z") / 1000).offset).toBe(offset);
+    expect(timeZone(name.toUpperCase())).toBe(timeZone(name));
   });
 
   test.each([

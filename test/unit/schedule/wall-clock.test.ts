@@ -239,6 +239,15 @@ describe("a fold: clocks jump back", () => {
   });
 });
 
+describe("a fold that the edge of a cached year (2^25 s) cuts", () => {
+  // Santiago, 10 March 1973: 24:00 became 23:00 at 03:00Z; the edge lies at 02:01:36Z.
+  test("a last occurrence in its second pass is found from before the edge", () => {
+    const value = { times: ["23:01:00"], end_day: "1973-03-10" };
+    const recurrence = calendar(value, { timezone: "America/Santiago", dst_fold: "both" });
+    expect(iso(nextOccurrence(recurrence, at("1973-03-11T02:01:10Z")))).toBe("1973-03-11T03:01:00Z");
+  });
+});
+
 describe("the edges of the calendar", () => {
   test("29 February, over the leap year that 2100 is not", () => {
     expect(upcoming(cron("0 0 29 2 *"), "2092-03-01T00:00:00Z", 3)).toEqual([

@@ -1,0 +1,88 @@
+import type { Advance, DueSchedule, NewOccurrenceRun } from "../database/due-schedules.ts";
+import type { PublishableRun } from "../database/leases.ts";
+import type { DueOutcome, Occurrence } from "../schedule/occurrences.ts";
+
+/** One run as fire is about to insert it, with where it comes from. */
+export interface FiringRun {
+  readonly schedule: DueSchedule;
+  readonly occurrence: Occurrence;
+  readonly row: NewOccurrenceRun;
+}
+
+/** What becomes of one due schedule. */
+export interface Firing {
+  readonly schedule: DueSchedule;
+  readonly outcome: DueOutcome;
+  readonly runs: readonly FiringRun[];
+}
+
+/** @param direct the broker is up and nobody has drained the scheduler: what nothing else holds back goes out at once */
+export function toFiring(schedule: DueSchedule, outcome: DueOutcome, direct: boolean): Firing {
+  const runs = outcome.occurrences.map((occurrence) => ({
+    schedule,
+    occurrence,
+    row: toRow(schedule, occurrence, direct),
+  }));
+  return { schedule, outcome, runs };
+}
+
+const REASONS = {
+  ready: null,
+  jittered: "jitter",
+  buffered: "buffered",
+  blocked: "blocked",
+  overlap: "overlap",
+  missed: "missed",
+} as const;
+
+function toRow(schedule: DueSchedule, occurrence: Occurrence, direct: boolean): NewOccurrenceRun {
+  return {
+    id: occurrence.run_id,
+    schedule_id: schedule.id,
+    scheduled_for: occurrence.scheduled_for,
+    status: statusOf(schedule, occurrence, direct),
+    status_reason: REASONS[occurrence.outcome],
+    delay_ms: occurrence.delay_ms,
+    result: occurrence.result,
+  };
+}
+
+function statusOf(schedule: DueSchedule, { outcome }: Occurrence, direct: boolean) {
+  if (outcome === "overlap" || outcome === "missed") return "skipped";
+  if (outcome === "buffered" || outcome === "blocked") return "waiting";
+  const free = direct && schedule.pool_open && schedule.resolved.breaker_key === undefined && !schedule.targets?.length;
+  return outcome === "ready" && free ? "dispatched" : "pending";
+}
+
+export function toAdvance({ schedule, outcome }: Firing): Advance {
+  const finished = schedule.max_runs !== null && schedule.run_count + outcome.started >= schedule.max_runs;
+  return {
+    id: schedule.id,
+    next_run_at: finished ? null : outcome.next_run_at,
+    last_occurrence_at: outcome.last_occurrence_at,
+    last_run_id: outcome.last_run_id,
+    runs: outcome.started,
+  };
+}
+
+/** The run as its event needs it: what was just inserted, without reading it back. */
+export function toPublishable({ schedule, occurrence }: FiringRun): PublishableRun {
+  const available_at = occurrence.scheduled_for + occurrence.delay_ms;
+  return {
+    id: occurrence.run_id,
+    attempt: 1,
+    schedule_id: schedule.id,
+    schedule_name: schedule.name,
+    action: schedule.action,
+    action_version: schedule.action_version,
+    trigger_type: "scheduled",
+    triggered_by: schedule.name,
+    scheduled_for: occurrence.scheduled_for,
+    deadline_at: Math.max(available_at, schedule.now) + schedule.resolved.start_deadline_seconds * 1_000,
+    target: null,
+    priority: schedule.resolved.priority,
+    policy: schedule.resolved,
+    payload: schedule.payload,
+    traceparent: null,
+  };
+}
