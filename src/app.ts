@@ -13,6 +13,7 @@ import { startedListening } from "./passes/echo.ts";
 import { ingest } from "./passes/ingest.ts";
 import { rejectTriggers } from "./passes/reject.ts";
 import { systemClock } from "./runtime/clock.ts";
+import { armFailpoint } from "./runtime/failpoint.ts";
 import { createLogger } from "./runtime/logger.ts";
 import { collectProcessMetrics, createMetrics } from "./runtime/metrics.ts";
 
@@ -28,6 +29,7 @@ const CLOSE_TIMEOUT_MS = 10_000;
 
 /** Puts the parts together and starts them. Resolves once they run; a database or broker that is away is waited for. */
 export async function startApp(config: Config): Promise<App> {
+  armFailpoint(config.failpoint);
   const clock = systemClock;
   const logger = createLogger(config.log_level, { instance: config.instance });
   const metrics = createMetrics();

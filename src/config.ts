@@ -1,6 +1,7 @@
 import { hostname } from "node:os";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
+import { FAILPOINT_ACTIONS, FAILPOINTS, type Failpoint } from "./runtime/failpoint.ts";
 
 /*
  * Environment → typed configuration. Nothing else reads process.env, so this list is complete.
@@ -45,6 +46,22 @@ const schema = z.object({
   RETAIN_RUNS_PER_SCHEDULE: whole(1, 1_000_000, 200),
   RETAIN_INTERVAL_HOURS: whole(1, 8_760, 24),
   DATABASE_POOL_SIZE: whole(3, 200, 10),
+  // For tests only (test/faults): `name`, `name:action` or `name:action:n`.
+  FAILPOINT: z
+    .string()
+    .transform((text, context): Failpoint => {
+      const [name, action = "kill", nth = "1"] = text.split(":");
+      const known = z.object({
+        name: z.enum(FAILPOINTS),
+        action: z.enum(FAILPOINT_ACTIONS),
+        nth: z.coerce.number().int(),
+      });
+      const parsed = known.safeParse({ name, action, nth });
+      if (parsed.success) return parsed.data;
+      context.addIssue({ code: "custom", message: "expected a failpoint of the service's tests" });
+      return z.NEVER;
+    })
+    .optional(),
   INSTANCE: z
     .string()
     .regex(/^[A-Za-z0-9_.-]{1,80}$/, "expected 1 to 80 letters, digits, -, _ or .")
@@ -63,6 +80,8 @@ export interface Config {
   readonly migrate_on_start: boolean;
   readonly retention: { readonly days: number; readonly runs_per_schedule: number; readonly interval_ms: number };
   readonly database_pool_size: number;
+  /** Tests only. */
+  readonly failpoint: Failpoint | null;
   /** Names this process among its siblings; unique per process unless set. */
   readonly instance: string;
 }
@@ -96,6 +115,7 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
       interval_ms: value.RETAIN_INTERVAL_HOURS * 3_600_000,
     },
     database_pool_size: value.DATABASE_POOL_SIZE,
+    failpoint: value.FAILPOINT ?? null,
     instance:
       value.INSTANCE ??
       `${hostname()

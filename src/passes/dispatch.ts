@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { claimPending, nextAvailableIn, poolsWithRoom } from "../database/dispatch.ts";
 import { dispatchHeld } from "../database/settings.ts";
 import type { Deps } from "../deps.ts";
+import { failpoint } from "../runtime/failpoint.ts";
 import type { PassResult } from "../runtime/loop.ts";
 import { publishLease } from "./publish-lease.ts";
 
@@ -27,7 +28,9 @@ export async function dispatch(deps: Deps, batch = BATCH): Promise<DispatchResul
     if (await dispatchHeld(tx)) return { runs: [], next_in_ms: null };
     const pools = await poolsWithRoom(tx);
     const claimed = await claimPending(tx, pools, batch, lease);
-    return { runs: claimed, next_in_ms: await nextAvailableIn(tx) };
+    const next = await nextAvailableIn(tx);
+    if (claimed.length > 0) failpoint("dispatch_uncommitted");
+    return { runs: claimed, next_in_ms: next };
   });
   const [first] = runs;
   if (first === undefined) return { ...NOTHING, next_in_ms };

@@ -2,6 +2,7 @@ import { claimParent, expandChunk, type ParentToExpand, stopExpansion } from "..
 import { countChildren } from "../database/parents.ts";
 import { settleRuns } from "../database/settle-runs.ts";
 import type { Deps } from "../deps.ts";
+import { failpoint } from "../runtime/failpoint.ts";
 import type { PassResult } from "../runtime/loop.ts";
 import { breakerKey } from "../schedule/breaker.ts";
 import { occurrenceRunId } from "../schedule/run-id.ts";
@@ -24,6 +25,7 @@ export async function expand(deps: Deps, chunk = CHUNK): Promise<ExpandResult> {
     if (parent === undefined) return null;
     if (!parent.cancelling) {
       await expandChunk(tx, parent.id, childrenOf(parent));
+      failpoint("expand_uncommitted");
       return { expanded: parent.targets.length, settlement: null };
     }
     await stopExpansion(tx, parent.id);
@@ -39,6 +41,7 @@ export async function expand(deps: Deps, chunk = CHUNK): Promise<ExpandResult> {
     };
   });
   if (done === null) return { expanded: 0, full: false, next_in_ms: null };
+  failpoint("expand_committed");
   if (done.expanded > 0) deps.wake("dispatch");
   if (done.settlement !== null) await release(deps, done.settlement.ended);
   return { expanded: done.expanded, full: true, next_in_ms: null };

@@ -11,6 +11,7 @@ import {
 import { emit } from "../database/outbox.ts";
 import { dispatchHeld } from "../database/settings.ts";
 import type { Deps } from "../deps.ts";
+import { failpoint } from "../runtime/failpoint.ts";
 import type { PassResult } from "../runtime/loop.ts";
 import { decideOccurrences } from "../schedule/occurrences.ts";
 import { scheduleProblem } from "./events.ts";
@@ -44,7 +45,9 @@ export async function fire(deps: Deps, batch = BATCH): Promise<FireResult> {
     const firings = await decide(deps, tx, claimed, batch, direct);
     const inserted = await write(deps, tx, lease, firings);
     const runs = firings.flatMap((firing) => firing.runs).filter((run) => inserted.has(run.row.id));
-    return { runs, claimed: claimed.length, next: await nextDueIn(tx) };
+    const next = await nextDueIn(tx);
+    failpoint("fire_uncommitted");
+    return { runs, claimed: claimed.length, next };
   });
 
   const having = (status: string) => done.runs.filter((run) => run.row.status === status);

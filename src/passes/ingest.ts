@@ -5,6 +5,7 @@ import { type RunChange, type Settlement, settleRuns } from "../database/settle-
 import type { Deps } from "../deps.ts";
 import type { Delivery } from "../messaging/delivery.ts";
 import { ECHO, readEcho } from "../messaging/echo.ts";
+import { failpoint } from "../runtime/failpoint.ts";
 import { applyUpdate, hasEnded, type RunState, type StatusUpdate, type Verdict } from "../schedule/run-transitions.ts";
 import { heardEcho } from "./echo.ts";
 import { release } from "./release.ts";
@@ -63,6 +64,7 @@ async function record(deps: Deps, reported: readonly Reported[]): Promise<Ingest
   if (reported.length === 0) return nothing;
   try {
     const { settlement, verdicts } = await deps.database.transaction((tx) => apply(tx, reported));
+    failpoint("ingest_committed");
     const result = { ...nothing };
     for (const [index, { delivery }] of reported.entries()) {
       const verdict = verdicts[index]!;
@@ -114,6 +116,7 @@ async function apply(
     return verdict;
   });
   const settlement = await settleRuns(tx, [...states.values()] satisfies RunChange[]);
+  failpoint("ingest_uncommitted");
   return { settlement, verdicts };
 }
 

@@ -5,6 +5,7 @@ import type { Deps } from "../deps.ts";
 import { triggerMessage } from "../messaging/envelope.ts";
 import type { Outcome, Outgoing } from "../messaging/publisher.ts";
 import { triggerRoute } from "../messaging/topology.ts";
+import { failpoint } from "../runtime/failpoint.ts";
 import { PRIORITY_NAMES } from "../schedule/policy.ts";
 import { runTraceparent } from "../schedule/run-id.ts";
 import { failAttempt } from "../schedule/run-transitions.ts";
@@ -22,7 +23,11 @@ const CONFIRM_TIMEOUT_MS = 10_000;
 export async function publishLease(deps: Deps, lease: Lease): Promise<void> {
   try {
     const events = lease.runs.map((run) => toEvent(deps, run, lease.now));
-    const outcomes = await deps.publisher.publish(events, CONFIRM_TIMEOUT_MS);
+    failpoint("lease_committed");
+    const publishing = deps.publisher.publish(events, CONFIRM_TIMEOUT_MS);
+    failpoint("publish_sent");
+    const outcomes = await publishing;
+    failpoint("publish_confirmed");
     await settle(deps, lease, outcomes);
   } catch (error) {
     deps.logger.warn({ err: error, lease: lease.id, runs: lease.runs.length }, "a lease is left to expire");

@@ -2,6 +2,7 @@ import type { MessageData, MessageType } from "../contracts/messages.ts";
 import { claimMessages, deleteSent, type StoredMessage } from "../database/outbox.ts";
 import type { Deps } from "../deps.ts";
 import { eventMessage } from "../messaging/envelope.ts";
+import { failpoint } from "../runtime/failpoint.ts";
 import type { PassResult } from "../runtime/loop.ts";
 
 const BATCH = 500;
@@ -19,10 +20,12 @@ export async function relay(deps: Deps, batch = BATCH): Promise<RelayResult> {
   if (!deps.publisher.ready) return { sent: 0, full: false, next_in_ms: null };
   const messages = await deps.database.transaction((tx) => claimMessages(tx, batch));
   if (messages.length === 0) return { sent: 0, full: false, next_in_ms: null };
+  failpoint("relay_claimed");
   const outcomes = await deps.publisher.publish(
     messages.map((message) => toOutgoing(deps, message)),
     CONFIRM_TIMEOUT_MS,
   );
+  failpoint("relay_confirmed");
   for (const outcome of outcomes) deps.metrics.events_relayed.inc({ outcome });
   const done = messages.filter((_, index) => outcomes[index] !== "unknown" && outcomes[index] !== "refused");
   const rejected = messages.filter((_, index) => outcomes[index] === "rejected");

@@ -2,11 +2,7 @@ import { CronDate, CronExpressionParser } from "cron-parser";
 import { BoundedCache } from "./bounded-cache.ts";
 import { readItem } from "./cron-items.ts";
 
-/**
- * The fields of a cron expression and what a field's text stands for. cron-parser expands, one list entry at a time:
- * there are few different entries (`*`, `0`, `MON-FRI` …), so that thousands of expressions cost a handful of its
- * 10 µs parses, and lists of nth weekdays (`MON#1,MON#3`), which it refuses, become possible.
- */
+/** One of the six fields: what it is called and which values it takes. */
 export interface FieldDefinition {
   readonly name: string;
   readonly position: 0 | 1 | 2 | 3 | 4 | 5;
@@ -48,7 +44,9 @@ export interface ExpandedField {
 }
 
 /**
- * Expands the text of one field, in upper case.
+ * Expands the text of one field, in upper case. cron-parser does it, entry by entry of the list: there are few different
+ * entries (`*`, `0`, `MON-FRI` …), so that thousands of expressions cost a handful of its 10 µs parses, and lists that it
+ * refuses (`MON#1,MON#3`, `5,1-6`) become possible.
  * @param seed decides every `H`
  * @throws Error with a message for people, without the field's name
  */
@@ -101,7 +99,7 @@ function expandItem(definition: FieldDefinition, item: string, seed: string): Ex
     hashSeed: seed === "" ? " " : seed,
     strict: true,
   });
-  // The one weekday of `5L` comes as the text "5L", and 7 is left as it is in it.
+  // `5L` comes as that text, and the `L` of a day of the month as a text without a number.
   const values = parsed[definition.property].values.flatMap((value) => {
     const number = typeof value === "number" ? value : Number.parseInt(value, 10);
     return Number.isNaN(number) ? [] : [definition === DAY_OF_WEEK ? number % 7 : number];

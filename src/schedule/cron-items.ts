@@ -10,20 +10,20 @@ export function readItem(definition: FieldDefinition, item: string, text: string
   if (item === "") throw new Error(`"${shown(text)}" has an empty entry in its list`);
   if (item.startsWith("H")) return readHash(definition, item);
   if (definition.position === 3 && item === "L") return item;
-  if (definition.position === 5 && /[#L]$|#/.test(item)) return readWeekdayOfMonth(definition, item);
+  if (definition.position === 5 && /#|L$/.test(item)) return readWeekdayOfMonth(definition, item);
 
   const match = ITEM.exec(item);
-  if (match === null || (match[1] === "?" && (text !== "?" || !isDayField(definition))))
-    throw unreadable(definition, item);
+  if (match === null) throw unreadable(definition, item);
   const [, start = "", end, step] = match;
   const wildcard = start === "*" || start === "?";
   if (wildcard && end !== undefined) throw unreadable(definition, item);
+  if (start === "?" && (text !== "?" || !isDayField(definition))) throw unreadable(definition, item);
 
   const low = wildcard ? start : readValue(definition, start, item);
   const high = end === undefined ? undefined : readValue(definition, end, item, low !== 0);
   if (typeof low === "number" && high !== undefined && low > high) {
     throw new Error(
-      `the range ${item} runs backwards; write it as two, such as ${start}-${top(definition)},${bottom(definition)}-${end}`,
+      `the range ${shown(item)} runs backwards; write it as two, such as ${start}-${top(definition)},${bottom(definition)}-${end}`,
     );
   }
   return `${low}${high === undefined ? "" : `-${high}`}${step === undefined ? "" : `/${readStep(definition, step, item)}`}`;
@@ -40,7 +40,7 @@ function readHash(definition: FieldDefinition, item: string): string {
   if (from !== undefined && to !== undefined) {
     const low = readValue(definition, from, item);
     const high = readValue(definition, to, item);
-    if (low > high) throw new Error(`the range of ${item} runs backwards`);
+    if (low > high) throw new Error(`the range of ${shown(item)} runs backwards`);
     range = `(${low}-${high})`;
   }
   return `H${range}${step === undefined ? "" : `/${readStep(definition, step, item)}`}`;
@@ -52,7 +52,7 @@ function readWeekdayOfMonth(definition: FieldDefinition, item: string): string {
   if (weekday === "") throw unreadable(definition, item);
   const value = readValue(definition, weekday, item);
   if (nth === "L" || nth === "#L") return `${value}L`;
-  if (!/^#[1-5]$/.test(nth ?? "")) throw new Error(`${item}: after # stands 1 to 5, or L for the last`);
+  if (!/^#[1-5]$/.test(nth ?? "")) throw new Error(`${shown(item)}: after # stands 1 to 5, or L for the last`);
   return `${value}${nth}`;
 }
 
@@ -71,26 +71,28 @@ function readValue(definition: FieldDefinition, text: string, item: string, ends
 
 function readStep(definition: FieldDefinition, text: string, item: string): number {
   const step = Number(text);
-  if (step === 0) throw new Error(`${item}: a step must be at least 1`);
-  if (step > definition.size)
-    throw new Error(`${item}: the step is longer than the field, which has ${definition.size} values`);
+  if (step === 0) throw new Error(`${shown(item)}: a step must be at least 1`);
+  if (step > definition.size) {
+    throw new Error(`${shown(item)}: the step is longer than the field, which has ${definition.size} values`);
+  }
   return step;
 }
 
 function unreadable(definition: FieldDefinition, item: string): Error {
-  if (isDayField(definition)) {
-    if (/^(\d+|L)W$|^W$/.test(item)) return new Error(`${item}: W (the nearest weekday, OCPS 1.3) is not supported`);
-    if (/^L-\d+$/.test(item))
-      return new Error(
-        `${item}: counting back from the last day is not supported; kind calendar can, with days_of_month`,
-      );
+  const entry = shown(item);
+  if (isDayField(definition) && /^(\d*|L)W$/.test(item)) {
+    return new Error(`${entry}: W (the nearest weekday, OCPS 1.3) is not supported`);
   }
-  if (item.includes("?")) return new Error(`${item}: ? stands alone, and only as day of month or day of week; use *`);
-  if (item.includes("+")) return new Error(`${item}: + stands only at the beginning of the day of week (OCPS 1.4)`);
-  if (item.includes("~"))
-    return new Error(`${item}: a random value (~) is not supported; H draws one that stays the same`);
+  if (isDayField(definition) && /^L-\d+$/.test(item)) {
+    return new Error(
+      `${entry}: counting back from the last day is not supported; kind calendar can, with days_of_month`,
+    );
+  }
+  if (item.includes("?")) return new Error(`${entry}: ? stands alone, and only as day of month or day of week; use *`);
+  if (item.includes("+")) return new Error(`${entry}: + stands only at the beginning of the day of week (OCPS 1.4)`);
+  if (item.includes("~")) return new Error(`${entry}: a random value (~) is not supported; H draws one that lasts`);
   const letters = definition.names.length === 0 ? "" : ` or ${definition.names[0]} to ${definition.names.at(-1)}`;
-  return new Error(`cannot read "${shown(item)}"; values are ${definition.min}-${definition.max}${letters}`);
+  return new Error(`cannot read "${entry}"; values are ${definition.min}-${definition.max}${letters}`);
 }
 
 function shown(text: string): string {

@@ -44,6 +44,9 @@ export interface DueOutcome {
   readonly last_run_id: string | null;
 }
 
+/** An occurrence is never a moment late: less than this would make every one of them a missed one. */
+const LEAST_WINDOW_SECONDS = 60;
+
 /**
  * Says what becomes of every occurrence of a schedule up to `now`: catch-up chooses the instants that run and the range
  * that was missed, overlap decides for each that runs. Pure, so that each policy can be tested with a table.
@@ -52,15 +55,18 @@ export interface DueOutcome {
  * @throws InvalidInput where the timing cannot be compiled (the caller sets the schedule aside)
  */
 export function decideOccurrences(due: DueFacts, place: Place, now: Instant, limit: number): DueOutcome {
+  // An occurrence that is skipped for overlap uses up none of max_runs, so whether the schedule is finished is for the
+  // caller to say, after overlap has decided; here it only bounds how many may start.
+  const left = due.max_runs === null ? limit : Math.min(limit, Math.max(1, due.max_runs - due.run_count));
   const decision = decideDue({
     recurrence: compileRecurrence(due),
     due: due.next_run_at,
     plan_from: due.plan_from,
     now,
     catchup: due.catchup,
-    catchup_window_seconds: due.catchup_window_seconds,
-    max_runs_left: due.max_runs === null ? null : due.max_runs - due.run_count,
-    limit,
+    catchup_window_seconds: Math.max(due.catchup_window_seconds, LEAST_WINDOW_SECONDS),
+    max_runs_left: null,
+    limit: left,
   });
 
   const occurrences: Occurrence[] = [];

@@ -12,10 +12,9 @@ type Backoff = Pick<
  * always wait equally long.
  */
 export function retryDelay(policy: Backoff, runId: string, attempt: number): number {
-  const seconds = Math.min(
-    policy.retry_backoff_seconds * policy.retry_backoff_multiplier ** (attempt - 1),
-    policy.retry_backoff_max_seconds,
-  );
+  // The power overflows to Infinity after some 150 attempts; 0 times that would be NaN.
+  const factor = Math.min(policy.retry_backoff_multiplier ** (attempt - 1), Number.MAX_SAFE_INTEGER);
+  const seconds = Math.min(policy.retry_backoff_seconds * factor, policy.retry_backoff_max_seconds);
   const ms = Math.round(seconds * 1_000);
   return ms - jitter(runId, attempt, Math.floor(ms / 10) + 1);
 }

@@ -7,6 +7,9 @@ import { mayRetry, retryDelay } from "./retry.ts";
  * (ingest, supervise, the commands) holds the row's lock and writes what they return.
  */
 
+/** How long a consumer has to answer a request to stop, ms. */
+export const CANCEL_GRACE_MS = 30_000;
+
 export type OpenStatus = "waiting" | "pending" | "dispatched" | "running";
 export type EndStatus = "completed" | "failed" | "cancelled" | "skipped";
 
@@ -69,6 +72,8 @@ export interface Transition {
   readonly verdict: Verdict;
   /** The attempt that failed and is followed by another, as it stood at its end. */
   readonly archived: RunState | null;
+  /** Somebody has begun work that is over or to be stopped: the request to stop may have passed before they listened. */
+  readonly stop: boolean;
 }
 
 export function hasEnded(status: string): status is EndStatus {
@@ -82,8 +87,10 @@ export function hasEnded(status: string): status is EndStatus {
  * may answer before a recovered lease is written.
  */
 export function applyUpdate(run: RunState, update: StatusUpdate, now: Instant): Transition {
-  if (hasEnded(run.status)) return unchanged(run, update.attempt === run.attempt ? "late" : "stale");
-  if (update.attempt !== run.attempt || run.status === "waiting") return unchanged(run, "stale");
+  const begins = update.status === "started" && update.attempt <= run.attempt;
+  if (update.attempt !== run.attempt) return unchanged(run, "stale", begins);
+  if (hasEnded(run.status)) return unchanged(run, "late", begins && wasGivenUp(run));
+  if (run.status === "waiting") return unchanged(run, "stale", begins);
 
   const alive = withReport(started(run, update.worker, now), update);
   switch (update.status) {
@@ -94,12 +101,17 @@ export function applyUpdate(run: RunState, update: StatusUpdate, now: Instant): 
       return failAttempt(alive, { reason: "error", code: null, ...error }, now);
     }
     case "cancelled":
-      return applied(end(alive, "cancelled", run.cancel_reason ?? "requested", now));
+      return applied(end(alive, "cancelled", cancelReason(run), now));
     case "skipped":
       return applied(end({ ...alive, error_message: update.message ?? null }, "skipped", "consumer", now));
     default:
-      return applied(alive);
+      return { ...applied(alive), stop: alive.cancel_sent_at !== run.cancel_sent_at };
   }
+}
+
+// Ended by the service, as against by the consumer's own word, of which a duplicate may come late.
+function wasGivenUp(run: RunState): boolean {
+  return run.status === "cancelled" || (run.status === "failed" && run.status_reason !== "error");
 }
 
 export interface AttemptFailure {
@@ -118,6 +130,7 @@ export function failAttempt(run: RunState, failure: AttemptFailure, now: Instant
     run: nextAttempt(failed, now + retryDelay(run.policy, run.id, run.attempt)),
     verdict: "applied",
     archived: { ...failed, status: "failed", status_reason: failure.reason, completed_at: now },
+    stop: false,
   };
 }
 
@@ -133,12 +146,24 @@ export function nextAttempt(run: RunState, availableAt: Instant): RunState {
     progress: null,
     progress_message: null,
     progress_sequence: null,
+    metrics: null,
+    result: null,
     worker: null,
     dispatched_at: null,
     started_at: null,
     heartbeat_at: null,
+    cancel_requested_at: null,
+    cancel_reason: null,
+    cancel_sent_at: null,
     completed_at: null,
   };
+}
+
+const CANCEL_REASONS = ["requested", "superseded", "deleted"];
+
+/** Why a run was cancelled, in the fixed vocabulary; what somebody wrote in their own words stays in `cancel_reason`. */
+export function cancelReason(run: Pick<RunState, "cancel_reason">): string {
+  return CANCEL_REASONS.includes(run.cancel_reason ?? "") ? run.cancel_reason! : "requested";
 }
 
 export function end(run: RunState, status: EndStatus, reason: string | null, now: Instant): RunState {
@@ -167,16 +192,20 @@ function started(run: RunState, worker: string, now: Instant): RunState {
     error_code: null,
     error_message: null,
   };
+  // Asked to stop before it started: it is asked again, and has its grace period from now on.
+  if (run.cancel_sent_at !== null) return { ...running, cancel_sent_at: now, deadline_at: now + CANCEL_GRACE_MS };
   return { ...running, deadline_at: runningDeadline(running) };
 }
 
 function withReport(run: RunState, update: StatusUpdate): RunState {
   const newest = run.progress_sequence === null || update.sequence > run.progress_sequence;
   const metrics = newest ? { ...run.metrics, ...update.metrics } : { ...update.metrics, ...run.metrics };
+  // What an end says is the run's result, whatever its sequence; of the others the newest counts.
+  const result = newest || hasEnded(update.status) || run.result == null;
   return {
     ...run,
     metrics: update.metrics == null ? run.metrics : metrics,
-    result: update.result === undefined ? run.result : update.result,
+    result: update.result === undefined || !result ? run.result : update.result,
     progress: newest && update.progress != null ? update.progress : run.progress,
     progress_message: newest && update.message != null ? update.message : run.progress_message,
     progress_sequence: newest ? update.sequence : run.progress_sequence,
@@ -184,9 +213,9 @@ function withReport(run: RunState, update: StatusUpdate): RunState {
 }
 
 function applied(run: RunState): Transition {
-  return { run, verdict: "applied", archived: null };
+  return { run, verdict: "applied", archived: null, stop: false };
 }
 
-function unchanged(run: RunState, verdict: Verdict): Transition {
-  return { run, verdict, archived: null };
+function unchanged(run: RunState, verdict: Verdict, stop: boolean): Transition {
+  return { run, verdict, archived: null, stop };
 }

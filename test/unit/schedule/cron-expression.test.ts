@@ -203,6 +203,9 @@ describe("what is refused, and in what words", () => {
     [`${"0,".repeat(600)}0 * * * *`, "longer than 1000 characters"],
     ["1".repeat(900), "has 1 field"],
     [`${"1".repeat(900)} * * * *`, "cannot read"],
+    [`${"?".repeat(900)} * * * *`, "? stands alone"],
+    [`*/${"9".repeat(900)} * * * *`, "the step is longer"],
+    [`* * * * MON#${"9".repeat(900)}`, "after # stands 1 to 5"],
   ])("%j", (expression, message) => {
     const errors = faults(expression);
     expect(errors).toEqual([{ field: "cron_expression", message: expect.stringContaining(message) }]);

@@ -81,7 +81,7 @@ export function backwards(recurrence: Recurrence, from: Instant, until: Instant)
 
 /** A small seeded generator for tests that draw more than fast-check is made for. `TEST_SEED` replays a failure. */
 export function seeded(offset = 0): (below: number) => number {
-  let state = (Number(process.env.TEST_SEED ?? 1) + offset) >>> 0;
+  let state = Math.imul(Number(process.env.TEST_SEED ?? 1) * 1_000 + offset, 0x9e3779b1) >>> 0;
   return (below) => {
     state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
     return Math.floor((state / 2 ** 32) * below);
