@@ -2,7 +2,7 @@ import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   test: {
-    reporters: ["default", "./test/support/summary-reporter.ts"],
+    reporters: ["default", "./test/support/fault-table-reporter.ts", "./test/support/summary-reporter.ts"],
     projects: [
       {
         extends: true,
@@ -12,13 +12,32 @@ export default defineConfig({
         extends: true,
         test: {
           name: "integration",
-          include: ["test/integration/**/*.test.ts", "test/end-to-end/**/*.test.ts", "test/faults/**/*.test.ts"],
+          include: ["test/integration/**/*.test.ts", "test/end-to-end/**/*.test.ts", "test/faults/selection.test.ts"],
           // Starts Postgres and RabbitMQ once for the whole run; the unit project starts nothing.
           globalSetup: ["./test/support/global-setup.ts"],
           testTimeout: 20_000,
           hookTimeout: 60_000,
         },
       },
+      // `npm run test:faults`: every fault of test/faults, half an hour, on servers of its own that it may harm.
+      ...(process.env.FAULTS === "all"
+        ? [
+            {
+              extends: true as const,
+              test: {
+                name: "faults",
+                include: ["test/faults/**/*.test.ts"],
+                exclude: ["test/faults/selection.test.ts"],
+                // One worker, so that all files share one pair of servers, and faults come one at a time.
+                isolate: false,
+                fileParallelism: false,
+                maxWorkers: 1,
+                maxConcurrency: 3,
+                hookTimeout: 120_000,
+              },
+            },
+          ]
+        : []),
     ],
   },
 });

@@ -51,7 +51,7 @@ export function worthShowing(logLine: string): string | null {
   try {
     entry = JSON.parse(logLine);
   } catch {
-    return logLine === "" ? null : paint(31, `service: ${logLine}`); // no log line at all: it is breaking down
+    return null; // a crash's stack, which is shown when the service has ended
   }
   const level = LEVELS[entry.level ?? 0];
   if (level === undefined) return null;

@@ -12,7 +12,7 @@ import { onlyOneIn } from "./only-one.ts";
 import { startProgram } from "./program.ts";
 import { pythonWithPika } from "./python.ts";
 import { FIRST_TO_RUN, SAMPLE_SCHEDULES } from "./samples.ts";
-import type { Child } from "./services/child.ts";
+import { type Child, lastLines } from "./services/child.ts";
 import { type Services, servicesForStart } from "./services/find-services.ts";
 import { isFree } from "./services/ports.ts";
 import { CannotStart } from "./services/service.ts";
@@ -20,6 +20,7 @@ import { CannotStart } from "./services/service.ts";
 process.chdir(dirname(dirname(fileURLToPath(import.meta.url))));
 const LOCAL = ".local";
 const LOGS = join(LOCAL, "log");
+const SERVICE_LOG = join(LOGS, "service.log");
 const say = (line: string) => console.log(line);
 
 /** What runs, in the order in which it is to be stopped: whoever uses a thing goes before it. */
@@ -47,12 +48,13 @@ async function main(): Promise<void> {
     command: process.execPath,
     args: ["--import", "tsx", "src/main.ts", "serve"],
     env: { ...environment, HTTP_PORT: String(port) },
-    logFile: join(LOGS, "service.log"),
+    logFile: SERVICE_LOG,
     onLine: show,
   });
   running.service = service;
-  while (!(await api.isReady()) && !interrupted.signal.aborted) {
+  for (let tries = 0; !(await api.isReady()) && !interrupted.signal.aborted; tries++) {
     throwIfFailed();
+    if (tries === 600) throw new CannotStart(`Pocketwatch is not ready after a minute:\n${lastLines(SERVICE_LOG)}`);
     await sleep(100);
   }
   if (interrupted.signal.aborted) return;

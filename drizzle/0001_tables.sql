@@ -233,15 +233,16 @@ CREATE TABLE "settings" (
 );
 --> statement-breakpoint
 CREATE INDEX "audit_subject" ON "audit" USING btree ("table_name","subject","id");--> statement-breakpoint
+CREATE INDEX "breakers_not_closed" ON "breakers" USING btree ("key") WHERE state <> 'closed';--> statement-breakpoint
 CREATE INDEX "leases_until" ON "leases" USING btree ("lease_until");--> statement-breakpoint
 CREATE INDEX "outbox_to_relay" ON "outbox" USING btree ("lease_until" NULLS FIRST,"id");--> statement-breakpoint
 CREATE INDEX "requests_pending" ON "requests" USING btree ("id") WHERE status = 'pending';--> statement-breakpoint
 CREATE INDEX "requests_created" ON "requests" USING btree ("created_at");--> statement-breakpoint
 CREATE INDEX "runs_schedule" ON "runs" USING btree ("schedule_id","id");--> statement-breakpoint
 CREATE UNIQUE INDEX "runs_exclusive" ON "runs" USING btree ("schedule_id") WHERE exclusive AND parent_run_id IS NULL AND status IN ('pending', 'dispatched', 'running');--> statement-breakpoint
-CREATE INDEX "runs_lanes" ON "runs" USING btree ("pool","priority","available_at","id") WHERE status = 'pending' AND child_total IS NULL;--> statement-breakpoint
+CREATE INDEX "runs_lanes" ON "runs" USING btree ("pool","priority","available_at","id") WHERE status = 'pending' AND child_total IS NULL AND cancel_requested_at IS NULL;--> statement-breakpoint
 CREATE INDEX "runs_in_flight" ON "runs" USING btree ("pool") WHERE status IN ('dispatched', 'running') AND child_total IS NULL;--> statement-breakpoint
-CREATE INDEX "runs_waiting" ON "runs" USING btree ("schedule_id","id") WHERE status = 'waiting';--> statement-breakpoint
+CREATE INDEX "runs_waiting" ON "runs" USING btree ("schedule_id","status_reason","id") WHERE status = 'waiting' AND parent_run_id IS NULL;--> statement-breakpoint
 CREATE INDEX "runs_breaker_held" ON "runs" USING btree ("breaker_key","id") WHERE status = 'waiting' AND status_reason = 'breaker_open';--> statement-breakpoint
 CREATE INDEX "runs_completed" ON "runs" USING btree ("schedule_id","completed_at") WHERE status = 'completed' AND parent_run_id IS NULL;--> statement-breakpoint
 CREATE INDEX "runs_deadline" ON "runs" USING btree ("deadline_at") WHERE deadline_at IS NOT NULL;--> statement-breakpoint

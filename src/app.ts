@@ -1,19 +1,19 @@
 import { createRequire } from "node:module";
+import { createApi } from "./api.ts";
 import type { Config } from "./config.ts";
 import { holdActions } from "./contracts/action-holder.ts";
-import { connect } from "./database/connection.ts";
+import { connect, type Database } from "./database/connection.ts";
 import { listen } from "./database/listen.ts";
 import { migrate } from "./database/migrate.ts";
 import { ensurePools } from "./database/pools.ts";
 import type { Deps, PassName } from "./deps.ts";
+import { createHttpServer } from "./http/server.ts";
+import { openInboxes } from "./inboxes.ts";
 import { type Loops, startLoops } from "./loops.ts";
 import { createBroker } from "./messaging/broker.ts";
-import { buildTopology, names } from "./messaging/topology.ts";
+import { buildTopology } from "./messaging/topology.ts";
 import { startedListening } from "./passes/echo.ts";
-import { ingest } from "./passes/ingest.ts";
-import { rejectTriggers } from "./passes/reject.ts";
 import { systemClock } from "./runtime/clock.ts";
-import { armFailpoint } from "./runtime/failpoint.ts";
 import { createLogger } from "./runtime/logger.ts";
 import { collectProcessMetrics, createMetrics } from "./runtime/metrics.ts";
 
@@ -27,9 +27,11 @@ export interface App {
 const RETRY_MS = [250, 500, 1_000, 2_000, 5_000];
 const CLOSE_TIMEOUT_MS = 10_000;
 
-/** Puts the parts together and starts them. Resolves once they run; a database or broker that is away is waited for. */
+/**
+ * Puts the parts together and starts them. Resolves once the HTTP server listens; a database or broker that is away is
+ * waited for, with a log line each time, while `/readyz` says which.
+ */
 export async function startApp(config: Config): Promise<App> {
-  armFailpoint(config.failpoint);
   const clock = systemClock;
   const logger = createLogger(config.log_level, { instance: config.instance });
   const metrics = createMetrics();
@@ -47,6 +49,7 @@ export async function startApp(config: Config): Promise<App> {
     topology: () => buildTopology(config.prefix, actions.current().list()),
   });
   let loops: Loops | null = null;
+  let migrated = false;
   const deps: Deps = {
     database,
     publisher: broker.publisher,
@@ -59,72 +62,97 @@ export async function startApp(config: Config): Promise<App> {
     prefix: config.prefix,
     wake: (pass: PassName) => loops?.wake(pass),
   };
-
-  const stopping = new AbortController();
-  for (let attempt = 0; !stopping.signal.aborted; attempt += 1) {
-    try {
-      if (config.migrate_on_start) await migrate(config.database_url);
-      await database.transaction((tx) =>
-        ensurePools(
-          tx,
-          actions
-            .current()
-            .list()
-            .flatMap((action) => action.pool ?? []),
-        ),
-      );
-      break;
-    } catch (error) {
-      const retry_in_ms = RETRY_MS[Math.min(attempt, RETRY_MS.length - 1)]!;
-      logger.error({ err: error, retry_in_ms }, "the database is not ready");
-      await clock.sleep(retry_in_ms, stopping.signal);
-    }
-  }
-
-  loops = startLoops(deps, {
-    poll_ms: config.poll_interval_ms,
-    version,
-    retention: config.retention,
-    broker: () => (broker.publisher.ready ? "ready" : broker.state().publishing),
-  });
-  const { queue } = names(config.prefix);
   broker.publisher.onChange((ready) => {
     metrics.broker_ready.set(ready ? 1 : 0);
     if (ready) loops?.wakeAll();
   });
-  broker.consume({
-    queue: { name: queue.status },
-    prefetch: 2_000,
-    batch_size: 500,
-    handle: async (batch) => void (await ingest(deps, batch)),
-  });
-  broker.consume({
-    queue: { name: queue.rejected_triggers },
-    prefetch: 200,
-    batch_size: 100,
-    handle: async (batch) => void (await rejectTriggers(deps, batch)),
-  });
-  const listener = listen({
-    url: config.database_url,
-    clock,
+
+  const http = await createHttpServer({
+    host: config.http_host,
+    port: config.http_port,
+    api: createApi(deps),
+    readiness: async () => ({
+      database: await answers(database),
+      broker: broker.publisher.ready,
+      migrations: migrated,
+    }),
     logger,
-    onWake: (topic) => (topic === null ? loops?.wakeAll() : loops?.wake(topic as PassName)),
+    metrics,
+    version,
   });
-  await startedListening(deps);
-  logger.info({ version, prefix: config.prefix }, "pocketwatch is running");
+  logger.info({ http: http.url }, "listening");
+
+  const stopping = new AbortController();
+  const listener = { stop: async () => {} };
+  const running = run();
+
+  async function run(): Promise<void> {
+    for (let attempt = 0; !stopping.signal.aborted && !migrated; attempt += 1) {
+      try {
+        if (config.migrate_on_start) await migrate(config.database_url);
+        const pools = actions.current().list();
+        await database.transaction((tx) =>
+          ensurePools(
+            tx,
+            pools.flatMap((action) => action.pool ?? []),
+          ),
+        );
+        migrated = true;
+      } catch (error) {
+        const retry_in_ms = RETRY_MS[Math.min(attempt, RETRY_MS.length - 1)]!;
+        logger.error({ err: error, retry_in_ms }, "the database is not ready");
+        await clock.sleep(retry_in_ms, stopping.signal);
+      }
+    }
+    if (stopping.signal.aborted) return;
+    loops = startLoops(deps, {
+      poll_ms: config.poll_interval_ms,
+      version,
+      retention: config.retention,
+      broker: () => (broker.publisher.ready ? "ready" : broker.state().publishing),
+    });
+    openInboxes(deps, broker);
+    const { stop } = listen({
+      url: config.database_url,
+      clock,
+      logger,
+      onWake: (topic) => (topic === null ? loops?.wakeAll() : loops?.wake(topic as PassName)),
+    });
+    listener.stop = stop;
+    await startedListening(deps).catch((error) => logger.warn({ err: error }, "the start of listening is not noted"));
+    logger.info({ version, prefix: config.prefix }, "pocketwatch is running");
+  }
+
+  async function end(): Promise<true> {
+    await http.close();
+    await running;
+    await listener.stop();
+    await loops?.stop();
+    await broker.close(CLOSE_TIMEOUT_MS);
+    await database.close();
+    return true;
+  }
 
   let stopped: Promise<void> | null = null;
   return {
     stop() {
       stopped ??= (async () => {
         stopping.abort();
-        await listener.stop();
-        await loops?.stop();
-        await broker.close(CLOSE_TIMEOUT_MS);
-        await database.close();
-        logger.info("pocketwatch has stopped");
+        const timer = new AbortController();
+        const late = clock.sleep(config.shutdown_timeout_ms, timer.signal).then(() => false);
+        const inTime = await Promise.race([end(), late]);
+        timer.abort();
+        if (inTime) logger.info("pocketwatch has stopped");
+        else logger.warn("pocketwatch stops without waiting any longer; what is in hand is left to its leases");
       })();
       return stopped;
     },
   };
+}
+
+async function answers(database: Database): Promise<boolean> {
+  return database.transaction((tx) => tx.query("SELECT 1")).then(
+    () => true,
+    () => false,
+  );
 }

@@ -45,6 +45,7 @@ const schema = z.object({
   RETAIN_DAYS: whole(1, 36_500, 30),
   RETAIN_RUNS_PER_SCHEDULE: whole(1, 1_000_000, 200),
   RETAIN_INTERVAL_HOURS: whole(1, 8_760, 24),
+  SHUTDOWN_TIMEOUT_SECONDS: whole(1, 3_600, 15),
   DATABASE_POOL_SIZE: whole(3, 200, 10),
   // For tests only (test/faults): `name`, `name:action` or `name:action:n`.
   FAILPOINT: z
@@ -79,6 +80,8 @@ export interface Config {
   readonly log_level: string;
   readonly migrate_on_start: boolean;
   readonly retention: { readonly days: number; readonly runs_per_schedule: number; readonly interval_ms: number };
+  /** How long a stop may take; what is in hand then is left to its leases. */
+  readonly shutdown_timeout_ms: number;
   readonly database_pool_size: number;
   /** Tests only. */
   readonly failpoint: Failpoint | null;
@@ -114,6 +117,7 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
       runs_per_schedule: value.RETAIN_RUNS_PER_SCHEDULE,
       interval_ms: value.RETAIN_INTERVAL_HOURS * 3_600_000,
     },
+    shutdown_timeout_ms: value.SHUTDOWN_TIMEOUT_SECONDS * 1_000,
     database_pool_size: value.DATABASE_POOL_SIZE,
     failpoint: value.FAILPOINT ?? null,
     instance:

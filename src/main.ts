@@ -4,8 +4,14 @@ import { migrate } from "./database/migrate.ts";
 
 async function serve(): Promise<void> {
   const app = await startApp(readConfig());
+  let stopping = false;
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
-    process.on(signal, () => void app.stop().then(() => process.exit(0)));
+    process.on(signal, () => {
+      // Who asks twice will not wait. What is in hand is under its leases.
+      if (stopping) process.exit(1);
+      stopping = true;
+      void app.stop().then(() => process.exit(0));
+    });
   }
 }
 

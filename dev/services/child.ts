@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { startGuard } from "./guard.ts";
+import { onOurEnd } from "./guard.ts";
 import { descendants, isAlive, signal } from "./process-tree.ts";
 
 export interface ChildOptions {
@@ -64,7 +64,8 @@ export function tend(
 ): Child {
   const pid = child.pid;
   if (pid === undefined) throw new Error("the child has not been spawned");
-  const dismissGuard = startGuard(pid, options.stopSignal, options.removeAfterwards ?? []);
+  const signalName = options.stopSignal.replace("SIG", "");
+  const dismissGuard = onOurEnd(END_IT, [String(pid), signalName, ...(options.removeAfterwards ?? [])]);
   let howItEnded: string | null = null;
   let askedToEnd = false;
   const ended = new Promise<void>((resolve) => {
@@ -110,6 +111,14 @@ export function tend(
     },
   };
 }
+
+/** Asks the process, ends its whole group after 10 s, and removes the folders that come after its number and signal. */
+const END_IT = `
+  pid=$1; signal=$2; shift 2
+  kill -s CONT $pid; kill -s $signal $pid; tries=0
+  while kill -s 0 $pid && [ $tries -lt 50 ]; do sleep 0.2; tries=$((tries + 1)); done
+  kill -s KILL -- -$pid
+  [ $# = 0 ] || rm -rf -- "$@"`;
 
 /** True if the promise settles in time. */
 export async function settlesWithin(promise: Promise<unknown>, timeoutMs: number): Promise<boolean> {

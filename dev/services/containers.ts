@@ -3,18 +3,21 @@ import { resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect } from "amqplib";
 import pg from "pg";
+import { onOurEnd } from "./guard.ts";
 import { rememberedPassword } from "./password.ts";
-import { freePort } from "./ports.ts";
+import { freePort, rememberedPorts } from "./ports.ts";
 import type { Broker, Say, Service } from "./service.ts";
 
 interface Image {
   readonly image: string;
   readonly containerPort: number;
   readonly environment: Record<string, string>;
+  readonly command?: readonly string[];
   readonly url: (host: string, port: number) => string;
   readonly answers: (url: string) => Promise<unknown>;
   /** Keeps its data across containers, under this name. */
   readonly kept?: { readonly name: string; readonly path: string };
+  readonly port?: number;
 }
 
 const USER = "pocketwatch";
@@ -29,6 +32,7 @@ export async function engineAnswers(): Promise<boolean> {
   );
 }
 
+/** For tests: nothing of it has to reach a disk. */
 export async function postgresContainer(say: Say): Promise<Service> {
   const password = randomBytes(12).toString("hex");
   return startContainer(
@@ -36,6 +40,7 @@ export async function postgresContainer(say: Say): Promise<Service> {
       image: "postgres:18",
       containerPort: 5432,
       environment: { POSTGRES_USER: USER, POSTGRES_DB: USER, POSTGRES_PASSWORD: password },
+      command: ["postgres", "-c", "fsync=off", "-c", "max_connections=200", "-c", "max_wal_size=256MB"],
       url: (host, port) => `postgresql://${USER}:${password}@${host}:${port}/${USER}`,
       async answers(url) {
         const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 2_000 });
@@ -59,6 +64,7 @@ export async function rabbitmqContainer(say: Say, directory?: string): Promise<B
       url: (host, port) => `amqp://${USER}:${password}@${host}:${port}`,
       answers: async (url) => (await connect(url, { timeout: 2_000 })).close(),
       ...(name === undefined ? {} : { kept: { name, path: "/var/lib/rabbitmq" } }),
+      ...(directory === undefined ? {} : { port: (await rememberedPorts(directory, ["amqp"])).amqp }),
     },
     say,
   );
@@ -71,7 +77,8 @@ async function startContainer(options: Image, say: Say): Promise<Broker> {
   const wanted = new GenericContainer(options.image)
     .withEnvironment(options.environment)
     // A port of our choosing, because one that Docker draws changes with every restart.
-    .withExposedPorts({ container: options.containerPort, host: await freePort() });
+    .withExposedPorts({ container: options.containerPort, host: options.port ?? (await freePort()) });
+  if (options.command !== undefined) wanted.withCommand([...options.command]);
   if (options.kept !== undefined) {
     const { name, path } = options.kept;
     await engine
@@ -86,6 +93,8 @@ async function startContainer(options: Image, say: Say): Promise<Broker> {
   }
   const started = await wanted.start();
   const container = engine.getById(started.getId());
+  // testcontainers has its own way of tidying up, which can be switched off; where the docker command is, this is sure.
+  const dismissGuard = onOurEnd('docker rm -f -v "$1"', [started.getId()]);
   const port = started.getMappedPort(options.containerPort);
   const url = options.url(started.getHost(), port);
   await untilAnswered(() => options.answers(url), options.image);
@@ -99,11 +108,14 @@ async function startContainer(options: Image, say: Say): Promise<Broker> {
       await container.start().catch(unlessSo);
       await untilAnswered(() => options.answers(url), options.image);
     },
-    stop: async () => void (await container.stop({ t: 20 }).catch(unlessSo)),
+    stop: async () => void (await container.stop({ t: 10 }).catch(unlessSo)),
     kill: async () => void (await container.kill().catch(unlessSo)),
     pause: async () => void (await container.pause()),
     resume: async () => void (await container.unpause()),
-    remove: async () => void (await container.remove({ force: true, v: true })),
+    async remove() {
+      await container.remove({ force: true, v: true });
+      dismissGuard();
+    },
     async ctl(args) {
       const { exitCode, stdout, stderr } = await started.exec(["rabbitmqctl", ...args]);
       if (exitCode !== 0) throw new Error(`rabbitmqctl ${args.join(" ")}: ${stderr || stdout}`);

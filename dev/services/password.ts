@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { readFile, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 /**
@@ -7,6 +7,7 @@ import { join } from "node:path";
  * gets into Postgres as its superuser can run programs.
  */
 export async function rememberedPassword(directory: string): Promise<string> {
+  await mkdir(directory, { recursive: true });
   const file = join(directory, "password");
   const drawn = randomBytes(12).toString("hex");
   await writeFile(file, drawn, { mode: 0o600, flag: "wx" }).catch((error: NodeJS.ErrnoException) => {

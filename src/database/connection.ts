@@ -1,6 +1,7 @@
 import { drizzle, type NodePgDatabase } from "drizzle-orm/node-postgres";
 import pg from "pg";
 import type { Logger } from "pino";
+import { Unavailable } from "../schedule/errors.ts";
 import { fromPostgres, type Instant, toPostgres } from "../schedule/instant.ts";
 
 /** A statement that is parsed once per connection. The name is the plan's name in `pg_prepared_statements`. */
@@ -18,10 +19,18 @@ export interface Tx {
 }
 
 export interface Database {
-  /** Runs `work` in one READ COMMITTED transaction, rolled back if it throws. */
-  transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
+  /**
+   * Runs `work` in one READ COMMITTED transaction, rolled back if it throws.
+   * @throws Unavailable where there is no connection to be had, or it is lost on the way
+   */
+  transaction<T>(work: (tx: Tx) => Promise<T>, options?: TransactionOptions): Promise<T>;
   readonly pool: pg.Pool;
   close(): Promise<void>;
+}
+
+export interface TransactionOptions {
+  /** Who acts, for the audit; absent: the service itself, under its database role. */
+  readonly actor?: string;
 }
 
 export interface DatabaseOptions {
@@ -75,13 +84,16 @@ export function connect(options: DatabaseOptions): Database {
 
   return {
     pool,
-    async transaction(work) {
-      const client = await pool.connect();
+    async transaction(work, { actor } = {}) {
+      const client = await pool.connect().catch((error: unknown) => {
+        throw error instanceof pg.DatabaseError ? error : unavailable(error);
+      });
       const tx = openTx(client);
       try {
         await tx.query("BEGIN");
         const now = options.now?.() ?? null;
         if (now !== null) await tx.query("SELECT set_config('pocketwatch.now', $1, true)", [toPostgres(now)]);
+        if (actor !== undefined) await tx.query("SELECT set_config('pocketwatch.actor', $1, true)", [actor]);
         const result = await work(tx);
         await tx.query("COMMIT");
         return result;
@@ -106,14 +118,14 @@ function openTx(client: pg.PoolClient): Tx & { readonly lost: boolean } {
       return lost;
     },
     async query<Row>(statement: Statement | string, values: readonly unknown[] = []) {
-      if (lost) throw new Error("the database connection is lost");
+      if (lost) throw unavailable(null);
       const config = typeof statement === "string" ? { text: statement } : statement;
       try {
         const result = await client.query({ ...config, values: values as unknown[] });
         return result.rows as Row[];
       } catch (error) {
         lost = !(error instanceof pg.DatabaseError);
-        throw error;
+        throw lost ? unavailable(error) : error;
       }
     },
     get orm() {
@@ -123,10 +135,23 @@ function openTx(client: pg.PoolClient): Tx & { readonly lost: boolean } {
   };
 }
 
+function unavailable(cause: unknown): Unavailable {
+  const why = cause instanceof Error && cause.message !== "" ? cause.message : "the connection is lost";
+  return new Unavailable(`the database is away: ${why}`, { cause });
+}
+
 /** SQLSTATE of a database error, or null where the error is of another kind (a lost connection, say). */
 export function sqlState(error: unknown): string | null {
   const code = error instanceof pg.DatabaseError ? error.code : undefined;
   return code ?? null;
+}
+
+/**
+ * SQLSTATE classes 22 (data exception), 23 (integrity constraint) and 54 (a limit of Postgres): what was to be written is
+ * at fault, not the server, and asking again would not help.
+ */
+export function isDataError(error: unknown): boolean {
+  return ["22", "23", "54"].includes(sqlState(error)?.slice(0, 2) ?? "");
 }
 
 /** Name of the constraint that an insert or update broke, or null. */

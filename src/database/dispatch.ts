@@ -7,14 +7,21 @@ export interface PoolRoom {
   readonly room: number | null;
 }
 
+/** What stands in the index runs_lanes. */
+const LANE = "r.status = 'pending' AND r.child_total IS NULL AND r.cancel_requested_at IS NULL";
+
 // Only capped pools with something due are locked, in name order, so that two instances cannot both fill the same gap.
 const LOCK_CAPPED: Statement = {
   name: "lock_capped_pools",
   text: `
     SELECT p.name, p.max_in_flight FROM pools p
     WHERE NOT p.drained AND p.max_in_flight IS NOT NULL
-      AND EXISTS (SELECT FROM runs r WHERE r.pool = p.name AND r.status = 'pending' AND r.child_total IS NULL)
-    ORDER BY p.name FOR UPDATE`,
+      AND EXISTS (
+        SELECT FROM (VALUES (1), (2), (3)) AS l (priority), LATERAL (
+          SELECT FROM runs r
+          WHERE ${LANE} AND r.pool = p.name AND r.priority = l.priority AND r.available_at <= pocketwatch_now()
+          LIMIT 1) AS h)
+    ORDER BY p.name FOR NO KEY UPDATE`,
 };
 // Counted in the statement after the lock, whose snapshot sees what the previous holder committed.
 const COUNT_IN_FLIGHT: Statement = {
@@ -60,8 +67,7 @@ const CLAIM: Statement = {
       SELECT h.id, lanes.pool, h.available_at - lanes.head_start AS turn, lanes.room
       FROM lanes, LATERAL (
         SELECT r.id, r.available_at FROM runs r
-        WHERE r.status = 'pending' AND r.child_total IS NULL AND r.pool = lanes.pool AND r.priority = lanes.priority
-          AND r.available_at <= pocketwatch_now() AND r.cancel_requested_at IS NULL
+        WHERE ${LANE} AND r.pool = lanes.pool AND r.priority = lanes.priority AND r.available_at <= pocketwatch_now()
         ORDER BY r.available_at, r.id LIMIT lanes.room
         FOR UPDATE SKIP LOCKED) AS h
     ), ranked AS (
@@ -71,7 +77,7 @@ const CLAIM: Statement = {
     ), dispatched AS (
       UPDATE runs r SET status = 'dispatched', status_reason = NULL, dispatched_at = pocketwatch_now()
       FROM chosen WHERE r.id = chosen.id
-      RETURNING ${PUBLISHABLE_COLUMNS}, r.available_at, pocketwatch_now() AS now
+      RETURNING ${PUBLISHABLE_COLUMNS}, r.available_at, r.breaker_key, pocketwatch_now() AS now
     ), leased AS (
       INSERT INTO leases (id, instance, run_ids, lease_until)
       SELECT $4::uuid, $5, array_agg(id), pocketwatch_now() + interval '15 seconds'
@@ -81,6 +87,7 @@ const CLAIM: Statement = {
 };
 
 export interface Claimed extends PublishableRun {
+  readonly breaker_key: string | null;
   readonly now: number;
 }
 
@@ -106,8 +113,7 @@ const NEXT_AVAILABLE: Statement = {
     SELECT min(extract(epoch FROM h.available_at - pocketwatch_now()))::double precision * 1000 AS next_in_ms
     FROM pools p, (VALUES (1), (2), (3)) AS l (priority), LATERAL (
       SELECT r.available_at FROM runs r
-      WHERE r.status = 'pending' AND r.child_total IS NULL AND r.pool = p.name AND r.priority = l.priority
-        AND r.available_at > pocketwatch_now()
+      WHERE ${LANE} AND r.pool = p.name AND r.priority = l.priority AND r.available_at > pocketwatch_now()
       ORDER BY r.available_at LIMIT 1) AS h
     WHERE NOT p.drained`,
 };

@@ -55,11 +55,13 @@ export function claimDueSchedules(tx: Tx, limit: number): Promise<DueSchedule[]>
 const UNFINISHED: Statement = {
   name: "unfinished_schedules",
   text: `
-    SELECT schedule_id, bool_or(status = 'waiting') AS waiting
-    FROM runs
-    WHERE schedule_id = ANY($1::uuid[]) AND parent_run_id IS NULL
-      AND ((exclusive AND status IN ('pending', 'dispatched', 'running')) OR status = 'waiting')
-    GROUP BY schedule_id`,
+    SELECT s.id AS schedule_id, w.waiting
+    FROM unnest($1::uuid[]) AS s (id), LATERAL (
+      SELECT EXISTS (SELECT FROM runs r WHERE r.schedule_id = s.id AND r.status = 'waiting'
+                       AND r.parent_run_id IS NULL) AS waiting,
+        EXISTS (SELECT FROM runs r WHERE r.schedule_id = s.id AND r.exclusive AND r.parent_run_id IS NULL
+                  AND r.status IN ('pending', 'dispatched', 'running')) AS busy) AS w
+    WHERE w.waiting OR w.busy`,
 };
 
 /** Which of the schedules have an unfinished exclusive run, and whether one of theirs is already waiting. */

@@ -8,7 +8,6 @@ export interface ParentToExpand {
   readonly breaker: string | null;
   readonly child_total: number;
   readonly child_expanded: number;
-  readonly cancelling: boolean;
   /** The next targets. */
   readonly targets: readonly string[];
 }
@@ -17,15 +16,14 @@ const CLAIM: Statement = {
   name: "claim_parent",
   text: `
     SELECT r.id, r.scheduled_for, r.action, r.payload, r.policy->>'breaker' AS breaker, r.child_total, r.child_expanded,
-      r.cancel_requested_at IS NOT NULL AS cancelling,
       r.targets[r.child_expanded + 1 : r.child_expanded + $1] AS targets
     FROM runs r
-    WHERE r.status IN ('pending', 'running') AND r.child_expanded < r.child_total
+    WHERE r.status IN ('pending', 'running') AND r.child_expanded < r.child_total AND r.cancel_requested_at IS NULL
       AND (r.status = 'running' OR r.available_at <= pocketwatch_now())
     ORDER BY r.id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED`,
 };
 
-/** Takes the oldest parent with targets left, and the next chunk of them. */
+/** Takes the oldest parent with targets left that nobody wants cancelled, and the next chunk of its targets. */
 export async function claimParent(tx: Tx, chunk: number): Promise<ParentToExpand | undefined> {
   const [parent] = await tx.query<ParentToExpand>(CLAIM, [chunk]);
   return parent;
@@ -69,10 +67,34 @@ export async function expandChunk(
 
 const STOP: Statement = {
   name: "stop_expansion",
-  text: "UPDATE runs SET child_total = child_expanded WHERE id = $1",
+  text: "UPDATE runs SET child_total = child_expanded WHERE id = ANY($1::uuid[])",
 };
 
-/** A parent being cancelled gets no more children: those it has are all it will have. */
-export async function stopExpansion(tx: Tx, parentId: string): Promise<void> {
-  await tx.query(STOP, [parentId]);
+/** Locked parents that are being cancelled get no more children: those they have are all they will have. */
+export async function stopExpansion(tx: Tx, parentIds: readonly string[]): Promise<void> {
+  await tx.query(STOP, [parentIds]);
+}
+
+const RESTORE: Statement = {
+  name: "restore_targets",
+  text: "UPDATE runs SET child_total = cardinality(targets) WHERE id = $1 AND child_total < cardinality(targets)",
+};
+
+/** A locked parent that is started anew gets the children that a cancel had kept from being made. */
+export async function restoreTargets(tx: Tx, parentId: string): Promise<void> {
+  await tx.query(RESTORE, [parentId]);
+}
+
+const NEXT: Statement = {
+  name: "next_expansion",
+  text: `
+    SELECT extract(epoch FROM min(available_at) - pocketwatch_now())::double precision * 1000 AS next_in_ms
+    FROM runs
+    WHERE status IN ('pending', 'running') AND child_expanded < child_total AND cancel_requested_at IS NULL`,
+};
+
+/** Milliseconds until a parent that is jittered or in backoff may be expanded; null: none is. */
+export async function nextExpansionIn(tx: Tx): Promise<number | null> {
+  const [row] = await tx.query<{ next_in_ms: number | null }>(NEXT);
+  return row!.next_in_ms;
 }

@@ -34,10 +34,11 @@ export const PUBLISHABLE_COLUMNS = `r.id, r.attempt, r.schedule_id, r.schedule_n
   r.trigger_type, r.triggered_by, r.scheduled_for, r.deadline_at, r.target, r.priority, r.policy,
   r.payload::text AS payload, r.traceparent`;
 
+// The lease gets a new id: whoever held it (stopped for a while, or still waiting for the broker) cannot settle it any more.
 const TAKE_OVER: Statement = {
   name: "take_over_lease",
   text: `
-    UPDATE leases SET instance = $1, lease_until = pocketwatch_now() + interval '15 seconds'
+    UPDATE leases SET id = gen_random_uuid(), instance = $1, lease_until = pocketwatch_now() + interval '15 seconds'
     WHERE id = (SELECT id FROM leases WHERE lease_until < pocketwatch_now()
                 ORDER BY lease_until LIMIT 1 FOR UPDATE SKIP LOCKED)
     RETURNING id, run_ids`,
@@ -63,24 +64,28 @@ export async function takeOverExpiredLease(tx: Tx, instance: string): Promise<Le
 
 const KEEP_IN_LEASE: Statement = {
   name: "keep_in_lease",
-  text: "UPDATE leases SET run_ids = $2::uuid[] WHERE id = $1",
+  text: "UPDATE leases SET run_ids = $2::uuid[] WHERE id = $1 RETURNING id",
 };
-const END_LEASE: Statement = { name: "end_lease", text: "DELETE FROM leases WHERE id = $1" };
+const END_LEASE: Statement = { name: "end_lease", text: "DELETE FROM leases WHERE id = $1 RETURNING id" };
 
-/** Leaves in the lease the runs whose fate is unknown; with none left the lease ends. */
-export async function settleLease(tx: Tx, id: string, unknown: readonly string[]): Promise<void> {
-  if (unknown.length === 0) await tx.query(END_LEASE, [id]);
-  else await tx.query(KEEP_IN_LEASE, [id, unknown]);
+/**
+ * Leaves in the lease the runs whose fate is unknown; with none left the lease ends. False: somebody has taken it over
+ * and answers for its runs.
+ */
+export async function settleLease(tx: Tx, id: string, unknown: readonly string[]): Promise<boolean> {
+  const held = unknown.length === 0 ? await tx.query(END_LEASE, [id]) : await tx.query(KEEP_IN_LEASE, [id, unknown]);
+  return held.length > 0;
 }
 
-// A run waits as long again as it has waited already, between 1 s and 60 s: exponential without a counter to keep. Its
-// attempt and its start deadline stay, because no consumer has seen it.
+// A run waits as long again as its attempt has waited already, between 1 s and 60 s: exponential without a counter to keep.
+// Its attempt and its start deadline stay, because no consumer has seen it.
 const UNDELIVERED: Statement = {
   name: "undelivered",
   text: `
     UPDATE runs SET status = 'pending', status_reason = 'unroutable', error_message = u.message, dispatched_at = NULL,
       available_at = pocketwatch_now()
-        + least(greatest(pocketwatch_now() - runs.created_at, interval '1 second'), interval '60 seconds')
+        + least(greatest(pocketwatch_now() - runs.deadline_at
+            + make_interval(secs => (runs.policy->>'start_deadline_seconds')::int), interval '1 second'), interval '60 seconds')
     FROM (SELECT r.id, m.message
           FROM unnest($1::uuid[], $2::int[], $3::text[]) AS m (id, attempt, message)
           JOIN runs r ON r.id = m.id AND r.attempt = m.attempt AND r.status = 'dispatched'

@@ -7,6 +7,7 @@ const CHANNEL = "pocketwatch";
 const RECONNECT_MS = 1_000;
 // LISTEN hears nothing of a link that silently died; a question now and then does.
 const ALIVE_CHECK_MS = 10_000;
+const ANSWER_TIMEOUT_MS = 5_000;
 
 export interface Listener {
   stop(): Promise<void>;
@@ -28,22 +29,25 @@ export function listen(options: ListenOptions): Listener {
   async function session(): Promise<void> {
     const client = new pg.Client({
       ...SESSION,
+      query_timeout: ANSWER_TIMEOUT_MS,
       application_name: "pocketwatch listen",
       connectionString: options.url,
     });
     const lost = new AbortController();
+    const over = new Promise<void>((resolve) => lost.signal.addEventListener("abort", () => resolve(), { once: true }));
     client.on("error", () => lost.abort());
     client.on("end", () => lost.abort());
     client.on("notification", (message) => options.onWake(message.payload ?? null));
     const stop = () => lost.abort();
     stopping.signal.addEventListener("abort", stop, { once: true });
     try {
-      await client.connect();
-      await client.query(`LISTEN ${CHANNEL}`);
+      // A stop does not wait for the answers of a server that gives none.
+      await Promise.race([client.connect(), over]);
+      await Promise.race([client.query(`LISTEN ${CHANNEL}`), over]);
       options.onWake(null);
       while (!lost.signal.aborted) {
         await clock.sleep(ALIVE_CHECK_MS, lost.signal);
-        if (!lost.signal.aborted) await client.query("SELECT 1");
+        if (!lost.signal.aborted) await Promise.race([client.query("SELECT 1"), over]);
       }
     } finally {
       stopping.signal.removeEventListener("abort", stop);

@@ -14,7 +14,12 @@ const ADVISORY_LOCK = "8101816557577271137";
  * runs once; the lock is the session's and goes with it, whatever happens.
  */
 export async function migrate(databaseUrl: string): Promise<void> {
-  const client = new pg.Client({ connectionString: databaseUrl, application_name: "pocketwatch migrate" });
+  const client = new pg.Client({
+    connectionString: databaseUrl,
+    application_name: "pocketwatch migrate",
+    connectionTimeoutMillis: 10_000,
+    keepAlive: true,
+  });
   client.on("error", () => {}); // reported by the query that is waiting
   await client.connect();
   try {

@@ -31,7 +31,8 @@ const INSERT: Statement = {
     INSERT INTO runs (id, schedule_id, schedule_name, action, action_version, payload, targets, child_total, child_expanded, trigger_type,
       triggered_by, scheduled_for, priority, pool, policy, exclusive, status, status_reason, available_at, deadline_at,
       completed_at, created_at, breaker_key, traceparent)
-    SELECT coalesce(n.id, pocketwatch_uuid_v7()), n.schedule_id, n.schedule_name, n.action, n.action_version, n.payload,
+    SELECT coalesce(n.id, pocketwatch_uuid_v7()), n.schedule_id, n.schedule_name, n.action, n.action_version,
+      coalesce(n.payload, 'null'),
       n.targets, cardinality(n.targets), CASE WHEN n.targets IS NOT NULL THEN 0 END, n.trigger_type, n.triggered_by, coalesce(n.scheduled_for, pocketwatch_now()),
       (n.policy->>'priority')::smallint, n.policy->>'pool', n.policy, n.exclusive, n.status, n.status_reason,
       pocketwatch_now(),
@@ -54,6 +55,16 @@ export function insertRuns(tx: Tx, runs: readonly NewRun[]): Promise<RunRow[]> {
     scheduled_for: run.scheduled_for === null ? null : toPostgres(run.scheduled_for),
   }));
   return tx.query<RunRow>(INSERT, [JSON.stringify(rows)]);
+}
+
+const NOTE_OCCURRENCE: Statement = {
+  name: "note_occurrence",
+  text: "UPDATE schedules SET last_occurrence_at = greatest(last_occurrence_at, $2::timestamptz) WHERE id = $1",
+};
+
+/** Notes up to when a schedule's occurrences, or the completions it waits for, have been dealt with. */
+export async function noteOccurrence(tx: Tx, scheduleId: string, at: Instant): Promise<void> {
+  await tx.query(NOTE_OCCURRENCE, [scheduleId, toPostgres(at)]);
 }
 
 const NOTE_RUN: Statement = {

@@ -9,6 +9,8 @@ export interface OutboxMessage {
   readonly subject: string | null;
   readonly data: unknown;
   readonly traceparent?: string | null;
+  /** The CloudEvents id, where the sender has to know it; absent: a fresh one. */
+  readonly message_id?: string;
 }
 
 export interface StoredMessage extends OutboxMessage {
@@ -20,9 +22,11 @@ export interface StoredMessage extends OutboxMessage {
 const EMIT: Statement = {
   name: "emit",
   text: `
-    INSERT INTO outbox (exchange, routing_key, subject, data, traceparent, created_at)
-    SELECT m.exchange, m.type, m.subject, m.data, m.traceparent, pocketwatch_now()
-    FROM jsonb_to_recordset($1::jsonb) AS m (exchange text, type text, subject text, data jsonb, traceparent text)`,
+    INSERT INTO outbox (exchange, routing_key, message_id, subject, data, traceparent, created_at)
+    SELECT m.exchange, m.type, coalesce(m.message_id, gen_random_uuid()), m.subject, m.data, m.traceparent,
+      pocketwatch_now()
+    FROM jsonb_to_recordset($1::jsonb) AS m (exchange text, type text, message_id uuid, subject text, data jsonb,
+      traceparent text)`,
 };
 
 /** Writes messages for the relay pass. The caller wakes it after its commit. */

@@ -1,11 +1,11 @@
-import { addDelta, type ChildCounts, type ChildDelta, endParent } from "../schedule/parent-run.ts";
+import { addDelta, type ChildCounts, type ChildDelta, settleParent } from "../schedule/parent-run.ts";
 import type { Statement, Tx } from "./connection.ts";
 import { type LockedRun, lockRuns } from "./run-states.ts";
 
 const COUNTS: Statement = {
   name: "child_counts",
   text: `
-    SELECT id, coalesce(child_completed, 0) AS child_completed, coalesce(child_failed, 0) AS child_failed,
+    SELECT id, child_total, cardinality(targets) AS target_count, coalesce(child_completed, 0) AS child_completed, coalesce(child_failed, 0) AS child_failed,
       coalesce(child_cancelled, 0) AS child_cancelled, coalesce(child_skipped, 0) AS child_skipped,
       coalesce(child_progress, 0) AS child_progress
     FROM runs WHERE id = ANY($1::uuid[])`,
@@ -27,8 +27,8 @@ export interface ParentChange {
 }
 
 /**
- * Moves the counters of the parents of a batch, one update per parent, and answers those that end by it. Parents are
- * locked after their children, in id order, as everywhere.
+ * Moves the counters of the parents of a batch, one update per parent, and answers those that end by it, or run again
+ * because an ended child does. Parents are locked after their children, in id order, as everywhere.
  */
 export async function countChildren(tx: Tx, deltas: ReadonlyMap<string, ChildDelta>): Promise<ParentChange[]> {
   if (deltas.size === 0) return [];
@@ -36,13 +36,13 @@ export async function countChildren(tx: Tx, deltas: ReadonlyMap<string, ChildDel
   const counts = await tx.query<ChildCounts & { id: string }>(COUNTS, [locked.map((parent) => parent.id)]);
   const byId = new Map(counts.map((row) => [row.id, row]));
   const moved = locked.map((before) => {
-    const parent = { ...before, ...byId.get(before.id)!, child_total: before.child_total ?? 0 };
+    const parent = { ...before, ...byId.get(before.id)! };
     return { before, after: addDelta(parent, deltas.get(before.id)!) };
   });
   await tx.query(WRITE_COUNTS, [JSON.stringify(moved.map(({ after }) => pick(after)))]);
   return moved.flatMap(({ before, after }) => {
-    const ended = endParent(after, before.now);
-    return ended === null ? [] : [{ before, after: ended }];
+    const settled = settleParent(after, before.now);
+    return settled === null ? [] : [{ before, after: settled }];
   });
 }
 

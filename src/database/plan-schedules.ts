@@ -1,10 +1,13 @@
 import type { ActionRegistry } from "../contracts/action-registry.ts";
-import { type PlanningContext, planSchedule } from "../schedule/planning.ts";
+import { cannotRun, type Plan, type PlanningContext, planSchedule } from "../schedule/planning.ts";
 import type { Tx } from "./connection.ts";
 import { dependencyErrors } from "./dependencies.ts";
 import { type MadePlan, poolNames, type ScheduleToPlan } from "./planning.ts";
 
-/** Plans locked schedules against the registry in force; writes nothing. */
+/**
+ * Plans locked schedules against the registry in force; writes nothing. A schedule whose planning throws has that for its
+ * problem, and the others go on.
+ */
 export async function makePlans(
   tx: Tx,
   actions: ActionRegistry,
@@ -18,7 +21,16 @@ export async function makePlans(
     describeAction: (name, version) => describeMissing(actions, name, version),
     dependencyErrors: (id) => errors.get(id) ?? [],
   };
-  return schedules.map((schedule) => ({ schedule, plan: planSchedule(schedule, context) }));
+  return schedules.map((schedule) => ({ schedule, plan: planOne(schedule, context) }));
+}
+
+function planOne(schedule: ScheduleToPlan, context: PlanningContext): Plan {
+  try {
+    return planSchedule(schedule, context);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    return cannotRun(schedule, null, [{ field: "schedule", message: `cannot be planned: ${reason}` }]);
+  }
 }
 
 /** Why an action cannot be used, and what could be instead. */

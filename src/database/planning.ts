@@ -1,21 +1,24 @@
 import type { FieldError } from "../schedule/errors.ts";
-import { toPostgres } from "../schedule/instant.ts";
+import { type Instant, toIso, toPostgres } from "../schedule/instant.ts";
 import type { Plan, PlannedSchedule } from "../schedule/planning.ts";
 import { DEFAULT_POLICY } from "../schedule/policy.ts";
 import { occurrenceRunId } from "../schedule/run-id.ts";
 import type { Statement, Tx } from "./connection.ts";
 import { TIMING_COLUMNS } from "./due-schedules.ts";
-import { insertRuns } from "./new-runs.ts";
+import { tellSkipped } from "./run-events.ts";
 
 export interface ScheduleToPlan extends PlannedSchedule {
   readonly depends_on: readonly string[];
   readonly problem: string | null;
+  /** It has never been planned, or only with a problem. */
+  readonly unresolved: boolean;
 }
 
 const COLUMNS = `s.id, ${TIMING_COLUMNS}, s.enabled, s.paused_until, s.action, s.action_version, s.payload, s.targets,
   s.max_runs, s.run_count, s.plan_from, s.last_occurrence_at, s.next_run_at, s.problem, s.depends_on, s.overlap,
   s.max_attempts, s.retry_backoff_seconds, s.retry_backoff_multiplier, s.retry_backoff_max_seconds, s.timeout_seconds,
-  s.heartbeat_seconds, s.start_deadline_seconds, s.priority, s.pool, s.notify_on`;
+  s.heartbeat_seconds, s.start_deadline_seconds, s.priority, s.pool, s.notify_on, s.updated_at,
+  s.resolved->'superseded' AS superseded, s.resolved IS NULL AS unresolved, pocketwatch_now() AS now`;
 
 const CLAIM: Statement = {
   name: "claim_to_plan",
@@ -39,9 +42,27 @@ export async function lockScheduleToPlan(tx: Tx, id: string): Promise<ScheduleTo
 const WRITE: Statement = {
   name: "write_plans",
   text: `
-    UPDATE schedules s SET needs_planning = false, next_run_at = p.next_run_at, problem = p.problem, resolved = p.resolved
-    FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::jsonb[]) AS p (id, next_run_at, problem, resolved)
+    UPDATE schedules s SET needs_planning = false, next_run_at = p.next_run_at, problem = p.problem,
+      resolved = p.resolved::jsonb, last_occurrence_at = greatest(s.last_occurrence_at, p.missed_until)
+    FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::timestamptz[])
+      AS p (id, next_run_at, problem, resolved, missed_until)
     WHERE s.id = p.id`,
+};
+
+// The row of a missed range, as fire writes it; what is not named here is copied from the schedule.
+const WRITE_MISSED: Statement = {
+  name: "write_missed",
+  text: `
+    INSERT INTO runs (id, schedule_id, schedule_name, action, action_version, payload, trigger_type, triggered_by,
+      scheduled_for, priority, pool, policy, status, status_reason, available_at, completed_at, result, created_at)
+    SELECT m.id, s.id, s.name, s.action, s.action_version, s.payload, 'scheduled', s.name, m.scheduled_for,
+      (m.policy->>'priority')::smallint, m.policy->>'pool', m.policy, 'skipped', 'missed', pocketwatch_now(),
+      pocketwatch_now(), m.result, pocketwatch_now()
+    FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::jsonb[], $5::jsonb[])
+      AS m (id, schedule_id, scheduled_for, policy, result)
+    JOIN schedules s ON s.id = m.schedule_id
+    ON CONFLICT (id) DO NOTHING
+    RETURNING id`,
 };
 
 export interface MadePlan {
@@ -52,38 +73,73 @@ export interface MadePlan {
 export async function writePlans(tx: Tx, plans: readonly MadePlan[]): Promise<void> {
   await tx.query(WRITE, [
     plans.map(({ schedule }) => schedule.id),
-    plans.map(({ plan }) => (plan.next_run_at === null ? null : toPostgres(plan.next_run_at))),
+    plans.map(({ plan }) => at(plan.next_run_at)),
     plans.map(({ plan }) => inWords(plan.errors)),
     plans.map(({ plan }) => (plan.resolved === null ? null : JSON.stringify(plan.resolved))),
+    plans.map(({ plan }) => at(plan.missed?.last ?? null)),
   ]);
-  const missed = plans.filter(({ plan }) => plan.missed !== null);
+  const missed = plans.flatMap(({ schedule, plan }) =>
+    plan.missed === null ? [] : [{ ...plan.missed, schedule, plan }],
+  );
   if (missed.length === 0) return;
-  await insertRuns(
+  const inserted = await tx.query<{ id: string }>(WRITE_MISSED, [
+    missed.map(({ schedule, first }) => occurrenceRunId(schedule.id, first)),
+    missed.map(({ schedule }) => schedule.id),
+    missed.map(({ first }) => at(first)),
+    missed.map(({ plan }) => JSON.stringify(plan.resolved ?? DEFAULT_POLICY)),
+    missed.map(({ first, last, count }) => JSON.stringify({ first: toIso(first), last: toIso(last), count })),
+  ]);
+  await tellSkipped(
     tx,
-    missed.map(({ schedule, plan }) => ({
-      id: occurrenceRunId(schedule.id, plan.missed!),
-      schedule_id: schedule.id,
-      schedule_name: schedule.name,
-      action: schedule.action,
-      action_version: schedule.action_version,
-      payload: schedule.payload,
-      targets: null,
-      trigger_type: "scheduled",
-      triggered_by: schedule.name,
-      scheduled_for: plan.missed,
-      policy: plan.resolved ?? DEFAULT_POLICY,
-      exclusive: false,
-      status: "skipped",
-      status_reason: "missed",
-      breaker_key: null,
-      traceparent: null,
-    })),
+    inserted.map((run) => run.id),
   );
 }
 
+const at = (instant: Instant | null) => (instant === null ? null : toPostgres(instant));
+
+const SET_PROBLEM: Statement = {
+  name: "set_problem",
+  text: "UPDATE schedules SET needs_planning = false, next_run_at = NULL, resolved = NULL, problem = $2 WHERE id = $1",
+};
+
+/** The plan of a schedule that Postgres does not take: nothing but why. */
+export async function writeProblem(tx: Tx, id: string, problem: string): Promise<void> {
+  await tx.query(SET_PROBLEM, [id, problem]);
+}
+
+// Whether a schedule may wait for others depends on rows that are not its own. GIN finds who names one of the planned.
+const MARK_DEPENDENTS: Statement = {
+  name: "mark_dependents",
+  text: `
+    UPDATE schedules SET needs_planning = true
+    WHERE id IN (
+      SELECT id FROM schedules
+      WHERE cardinality(depends_on) > 0 AND depends_on && $1::uuid[] AND problem LIKE '%depends_on: %'
+        AND NOT needs_planning
+      ORDER BY id FOR NO KEY UPDATE)
+    RETURNING id`,
+};
+
+/** Asks for the dependents of these schedules to be planned anew that had a problem with their dependencies. */
+export async function markDependents(tx: Tx, ids: readonly string[]): Promise<number> {
+  if (ids.length === 0) return 0;
+  return (await tx.query(MARK_DEPENDENTS, [ids])).length;
+}
+
+const LONGEST_PROBLEM = 10_000;
+
 /** Errors as a schedule's `problem`: `cron_expression: …; payload.max_strategies: …`. */
 export function inWords(errors: readonly FieldError[]): string | null {
-  return errors.length === 0 ? null : errors.map((error) => `${error.field}: ${error.message}`).join("; ");
+  if (errors.length === 0) return null;
+  return storable(errors.map((error) => `${error.field}: ${error.message}`).join("; "));
+}
+
+/** Messages quote what was found, cut off anywhere: half a character would make jsonb refuse the event about it. */
+export function storable(text: string): string {
+  return text
+    .slice(0, LONGEST_PROBLEM)
+    .replaceAll("\0", "\uFFFD")
+    .replace(/\p{Surrogate}/gu, "\uFFFD");
 }
 
 const POOLS: Statement = { name: "pool_names", text: "SELECT name FROM pools" };

@@ -12,6 +12,7 @@ export interface LockedRun extends RunState {
   readonly triggered_by: string | null;
   readonly scheduled_for: number;
   readonly created_at: number;
+  readonly pool: string;
   readonly breaker_key: string | null;
   readonly exclusive: boolean;
   readonly child_total: number | null;
@@ -24,7 +25,7 @@ const COLUMNS = `r.id, r.schedule_id, r.parent_run_id, r.status, r.status_reason
   r.available_at, r.progress, r.progress_message, r.progress_sequence, r.metrics, r.result, r.worker, r.dispatched_at,
   r.started_at, r.heartbeat_at, r.deadline_at, r.cancel_requested_at, r.cancel_reason, r.cancel_sent_at, r.completed_at, r.policy,
   r.schedule_name, r.target, r.action, r.action_version, r.trigger_type, r.triggered_by, r.scheduled_for, r.created_at,
-  r.breaker_key, r.exclusive, r.child_total, r.traceparent, pocketwatch_now() AS now`;
+  r.pool, r.breaker_key, r.exclusive, r.child_total, r.traceparent, pocketwatch_now() AS now`;
 
 // An outcome may touch its schedule: a failure counts, a success clears the count, the last child decides for its parent.
 // Schedules are locked before runs everywhere, so they are found by an unlocked look first. A run of a schedule that
@@ -50,10 +51,15 @@ export async function lockSchedulesOfOutcomes(
 
 const LOCK_RUNS: Statement = {
   name: "lock_runs",
-  text: `SELECT ${COLUMNS} FROM runs r WHERE r.id = ANY($1::uuid[]) ORDER BY r.id FOR NO KEY UPDATE`,
+  text: `
+    SELECT ${COLUMNS} FROM runs r WHERE r.id = ANY($1::uuid[])
+    ORDER BY r.child_total IS NOT NULL, r.id FOR NO KEY UPDATE`,
 };
 
-/** Locks runs in id order; those that do not exist are missing from the answer. */
+/**
+ * Locks runs, parents after all others, each in id order; those that do not exist are missing from the answer. Whoever
+ * holds a parent must not lock a child, because whoever ends a child goes on to its parent.
+ */
 export function lockRuns(tx: Tx, ids: readonly string[]): Promise<LockedRun[]> {
   return tx.query<LockedRun>(LOCK_RUNS, [ids]);
 }

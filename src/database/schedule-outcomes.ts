@@ -15,17 +15,23 @@ interface Counted {
 }
 
 // A success clears the count, a failure adds to it; cancelled and skipped runs say nothing about the work. The caller
-// holds the locks of the schedules whose count can change (lockSchedulesOfOutcomes).
+// holds the locks of the schedules whose count can change (lockSchedulesOfOutcomes), but for one case: a schedule that
+// failed for the first time between that look and now. It is not waited for, because schedules are locked before runs:
+// the success then counts as the earlier of the two.
 const COUNT: Statement = {
   name: "count_outcomes",
   text: `
     UPDATE schedules s SET
       consecutive_failures = u.failures + CASE WHEN u.cleared THEN 0 ELSE s.consecutive_failures END
-    FROM unnest($1::uuid[], $2::boolean[], $3::int[]) AS u (id, cleared, failures)
+    FROM (
+      SELECT u.* FROM unnest($1::uuid[], $2::boolean[], $3::int[]) AS u (id, cleared, failures)
+      JOIN schedules o ON o.id = u.id
+      WHERE u.failures > 0 OR o.consecutive_failures > 0
+      FOR NO KEY UPDATE OF o SKIP LOCKED) AS u
     WHERE s.id = u.id
-      AND s.consecutive_failures IS DISTINCT FROM u.failures + CASE WHEN u.cleared THEN 0 ELSE s.consecutive_failures END
     RETURNING s.id, s.name, s.consecutive_failures,
-      s.consecutive_failures >= s.pause_after_failures AND s.paused_until IS NULL AS pause`,
+      s.consecutive_failures >= s.pause_after_failures
+        AND (s.paused_until IS NULL OR s.paused_until <= pocketwatch_now()) AS pause`,
 };
 const PAUSE: Statement = {
   name: "pause_after_failures",

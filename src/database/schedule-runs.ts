@@ -4,7 +4,8 @@ import type { ResolvedPolicy } from "../schedule/planning.ts";
 import type { Policy, Priority } from "../schedule/policy.ts";
 import type { Statement, Tx } from "./connection.ts";
 import { unfinishedSchedules } from "./due-schedules.ts";
-import { insertRuns, noteRun } from "./new-runs.ts";
+import { insertRuns, noteOccurrence, noteRun } from "./new-runs.ts";
+import { tellSkipped } from "./run-events.ts";
 import type { RunRow, ScheduleRow, Status, StatusReason, TriggerType } from "./schema.ts";
 
 /** Why a schedule is to run now, outside its calendar. */
@@ -65,13 +66,19 @@ export async function insertScheduleRun(tx: Tx, scheduleId: string, trigger: Sch
       exclusive: overlap !== "allow",
       status,
       status_reason,
-      breaker_key: breakerKey(schedule.action, resolved.breaker, payload, null),
+      breaker_key: schedule.targets?.length ? null : breakerKey(schedule.action, resolved.breaker, payload, null),
       traceparent: trigger.traceparent ?? null,
     },
   ]);
   if (run === undefined) return null;
   const counts = trigger.trigger_type === "event" || trigger.trigger_type === "dependency";
-  if (status !== "skipped") await noteRun(tx, schedule.id, run.id, counts, trigger.occurrence_at ?? null);
+  if (status === "skipped") {
+    // The completions are used up all the same, or the next look would skip another run for them.
+    if (trigger.occurrence_at !== undefined) await noteOccurrence(tx, schedule.id, trigger.occurrence_at);
+    await tellSkipped(tx, [run.id]);
+  } else {
+    await noteRun(tx, schedule.id, run.id, counts, trigger.occurrence_at ?? null);
+  }
   return run;
 }
 

@@ -218,10 +218,13 @@ export const runs = pgTable(
     // One lane per pool and priority in due order: a claim reads its first rows and nothing else.
     index("runs_lanes")
       .on(t.pool, t.priority, t.available_at, t.id)
-      .where(sql`status = 'pending' AND child_total IS NULL`),
+      .where(sql`status = 'pending' AND child_total IS NULL AND cancel_requested_at IS NULL`),
     // Counts what is in flight in a capped pool.
     index("runs_in_flight").on(t.pool).where(sql`status IN ('dispatched', 'running') AND child_total IS NULL`),
-    index("runs_waiting").on(t.schedule_id, t.id).where(sql`status = 'waiting'`),
+    // The waiting runs of one schedule by reason, oldest first. Children never wait for their schedule.
+    index("runs_waiting")
+      .on(t.schedule_id, t.status_reason, t.id)
+      .where(sql`status = 'waiting' AND parent_run_id IS NULL`),
     index("runs_breaker_held")
       .on(t.breaker_key, t.id)
       .where(sql`status = 'waiting' AND status_reason = 'breaker_open'`),
@@ -307,7 +310,11 @@ export const breakers = pgTable(
     probe_run_id: uuid(),
     updated_at: instant().notNull().default(now),
   },
-  () => [check("breakers_state", oneOf("state", ["closed", "open", "half_open"]))],
+  (t) => [
+    // Serves supervise: of all the hosts there are, those that fail right now.
+    index("breakers_not_closed").on(t.key).where(sql`state <> 'closed'`),
+    check("breakers_state", oneOf("state", ["closed", "open", "half_open"])),
+  ],
 );
 
 export const outbox = pgTable(

@@ -1,9 +1,10 @@
 import { childDeltas } from "../schedule/parent-run.ts";
 import { hasEnded, type RunState } from "../schedule/run-transitions.ts";
+import { type BreakerNews, countBreakers } from "./breakers.ts";
 import type { Statement, Tx } from "./connection.ts";
 import { emit, type OutboxMessage } from "./outbox.ts";
 import { countChildren } from "./parents.ts";
-import { runEvent } from "./run-events.ts";
+import { runEvents } from "./run-events.ts";
 import { archiveAttempts, type LockedRun, writeRunStates } from "./run-states.ts";
 import { countOutcomes } from "./schedule-outcomes.ts";
 
@@ -17,23 +18,21 @@ export interface RunChange {
 
 /** What the caller does after its commit. */
 export interface Settlement {
-  /** Top-level runs that ended: what waits for them may be released. */
+  /** Runs that ended, parents among them. */
+  readonly finished: readonly LockedRun[];
+  /** Top-level runs of schedules that ended: what waits for them may be released. */
   readonly ended: readonly { readonly schedule_id: string; readonly completed: boolean }[];
-  /** Some run is pending again. */
+  /** Some run is pending again, or a capped pool has room for one that was. */
   readonly pending: boolean;
   /** Messages were written to the outbox. */
   readonly emitted: boolean;
+  readonly breakers: BreakerNews;
 }
-
-const LABELS: Statement = {
-  name: "labels",
-  text: "SELECT id, labels FROM schedules WHERE id = ANY($1::uuid[])",
-};
 
 /**
  * Writes what became of locked runs, and everything that follows from it in the same transaction: archived attempts,
- * the counters and ends of parents, failures in a row, lifecycle events. The caller has locked the schedules of outcomes
- * first (lockSchedulesOfOutcomes).
+ * the counters and ends of parents, failures in a row, breakers, lifecycle events. The caller has locked the schedules of
+ * outcomes first (lockSchedulesOfOutcomes).
  */
 export async function settleRuns(
   tx: Tx,
@@ -56,40 +55,45 @@ export async function settleRuns(
     parents.map(({ after }) => after),
   );
   const all: RunChange[] = [...changed, ...parents.map((parent) => ({ ...parent, archived: [] }))];
-
-  const ended = all.flatMap(({ before, after }) =>
-    hasEnded(after.status) && !hasEnded(before.status) && after.parent_run_id === null && after.schedule_id !== null
+  const finished = all.filter(({ before, after }) => hasEnded(after.status) && !hasEnded(before.status));
+  const ended = finished.flatMap(({ after }) =>
+    after.parent_run_id === null && after.schedule_id !== null
       ? [{ schedule_id: after.schedule_id, status: after.status, completed: after.status === "completed" }]
       : [],
   );
   const paused = await countOutcomes(tx, ended);
-  const events = await runEvents(tx, all);
-  const outgoing = [...messages, ...events, ...paused];
+  const breakers = await countBreakers(tx, changed);
+  const outgoing = [...messages, ...(await runEvents(tx, all)), ...paused];
   await emit(tx, outgoing);
   return {
+    finished: finished.map(({ after }) => after),
     ended,
-    pending: changed.some(({ before, after }) => after.status === "pending" && before.status !== "pending"),
+    pending: changed.some(becamePending) || (await madeRoom(tx, changed)),
     emitted: outgoing.length > 0,
+    breakers,
   };
 }
 
-async function runEvents(tx: Tx, changes: readonly RunChange[]): Promise<OutboxMessage[]> {
-  const told = changes.filter(({ before, after, archived }) => {
-    const ends = hasEnded(after.status) && !hasEnded(before.status);
-    const wanted = after.policy.notify_on;
-    return (ends && wanted.includes(after.status)) || (archived.length > 0 && wanted.includes("retrying"));
-  });
-  if (told.length === 0) return [];
-  const ids = [...new Set(told.flatMap(({ after }) => after.schedule_id ?? []))];
-  const rows = await tx.query<{ id: string; labels: Record<string, string> }>(LABELS, [ids]);
-  const labels = new Map(rows.map((row) => [row.id, row.labels]));
-  return told.flatMap(({ before, after, archived }) => {
-    const own = labels.get(after.schedule_id ?? "") ?? {};
-    const ends = hasEnded(after.status) && !hasEnded(before.status);
-    const events = [
-      ...archived.map((attempt) => runEvent(after, attempt, own)),
-      ends ? runEvent(after, null, own) : null,
-    ];
-    return events.filter((event) => event !== null);
-  });
+function becamePending({ before, after }: RunChange): boolean {
+  return after.status === "pending" && (before.status !== "pending" || before.attempt !== after.attempt);
+}
+
+const MADE_ROOM: Statement = {
+  name: "made_room",
+  text: `
+    SELECT EXISTS (
+      SELECT FROM pools p
+      WHERE p.name = ANY($1::text[]) AND p.max_in_flight IS NOT NULL AND NOT p.drained
+        AND EXISTS (SELECT FROM runs r WHERE r.pool = p.name AND r.status = 'pending' AND r.child_total IS NULL
+                      AND r.cancel_requested_at IS NULL)) AS made`,
+};
+
+// The place that a run gives back in a capped pool is somebody else's at once, not at the next poll.
+async function madeRoom(tx: Tx, changes: readonly RunChange[]): Promise<boolean> {
+  const inFlight = ({ status, child_total }: LockedRun) =>
+    child_total === null && (status === "dispatched" || status === "running");
+  const left = changes.filter(({ before, after }) => inFlight(before) && !inFlight(after));
+  if (left.length === 0) return false;
+  const [row] = await tx.query<{ made: boolean }>(MADE_ROOM, [[...new Set(left.map(({ after }) => after.pool))]]);
+  return row!.made;
 }

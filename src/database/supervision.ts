@@ -1,15 +1,32 @@
-import type { Instant } from "../schedule/instant.ts";
+import { type Instant, toPostgres } from "../schedule/instant.ts";
+import { CANCEL_GRACE_MS } from "../schedule/run-transitions.ts";
 import type { Statement, Tx } from "./connection.ts";
 
+// Runs in a consumer's hands whose answer may lie unread are left out here: in an outage they would fill every batch and
+// keep those behind them from their end.
 const OVERDUE: Statement = {
   name: "overdue_runs",
   text: `
-    SELECT id FROM runs WHERE deadline_at <= pocketwatch_now() ORDER BY deadline_at LIMIT $1`,
+    SELECT id FROM runs
+    WHERE deadline_at <= pocketwatch_now() AND (child_total IS NOT NULL) = $2
+      AND (status NOT IN ('dispatched', 'running') OR deadline_at <= $3
+           OR (cancel_sent_at IS NOT NULL AND deadline_at <= pocketwatch_now() - $4 * interval '1 millisecond'))
+    ORDER BY deadline_at LIMIT $1`,
 };
 
-/** Runs that supervise has to look at now. Not locked yet: their schedules come first. */
-export async function overdueRuns(tx: Tx, limit: number): Promise<string[]> {
-  const rows = await tx.query<{ id: string }>(OVERDUE, [limit]);
+/**
+ * Runs that supervise has to look at now, parents or all others. Not locked yet: their schedules come first.
+ *
+ * @param heard_until deadlines that a message could have met count up to this instant
+ */
+export async function overdueRuns(
+  tx: Tx,
+  parents: boolean,
+  heard_until: Instant | null,
+  limit: number,
+): Promise<string[]> {
+  const until = toPostgres(heard_until ?? Number.NEGATIVE_INFINITY);
+  const rows = await tx.query<{ id: string }>(OVERDUE, [limit, parents, until, CANCEL_GRACE_MS]);
   return rows.map((row) => row.id);
 }
 
@@ -18,25 +35,33 @@ const TO_CANCEL: Statement = {
   text: `
     SELECT id FROM runs
     WHERE cancel_requested_at IS NOT NULL AND cancel_sent_at IS NULL AND completed_at IS NULL
+      AND (child_total IS NOT NULL) = $2
     ORDER BY id LIMIT $1`,
 };
 
-export async function runsToCancel(tx: Tx, limit: number): Promise<string[]> {
-  const rows = await tx.query<{ id: string }>(TO_CANCEL, [limit]);
+/** Runs flagged to be cancelled, parents or all others. Not locked yet. */
+export async function runsToCancel(tx: Tx, parents: boolean, limit: number): Promise<string[]> {
+  const rows = await tx.query<{ id: string }>(TO_CANCEL, [limit, parents]);
   return rows.map((row) => row.id);
 }
 
 const OPEN_CHILDREN: Statement = {
   name: "request_cancel_of_children",
   text: `
-    UPDATE runs SET cancel_requested_at = pocketwatch_now(), cancel_reason = $2
-    WHERE id IN (
-      SELECT id FROM runs WHERE parent_run_id = ANY($1::uuid[]) AND completed_at IS NULL AND cancel_requested_at IS NULL
-      ORDER BY id FOR NO KEY UPDATE)`,
+    UPDATE runs SET cancel_requested_at = pocketwatch_now(), cancel_reason = c.reason
+    FROM (
+      SELECT r.id, p.cancel_reason AS reason FROM runs r JOIN runs p ON p.id = r.parent_run_id
+      WHERE r.parent_run_id = ANY($1::uuid[]) AND r.completed_at IS NULL AND r.cancel_requested_at IS NULL
+      ORDER BY r.id FOR NO KEY UPDATE OF r) AS c
+    WHERE runs.id = c.id`,
 };
 
-export async function requestCancelOfChildren(tx: Tx, parents: readonly string[], reason: string): Promise<void> {
-  await tx.query(OPEN_CHILDREN, [parents, reason]);
+/**
+ * Passes the request to cancel on to the unfinished children. The parents are flagged already, and not locked yet:
+ * children come first. None can be added any more, because expand leaves flagged parents alone.
+ */
+export async function requestCancelOfChildren(tx: Tx, parents: readonly string[]): Promise<void> {
+  await tx.query(OPEN_CHILDREN, [parents]);
 }
 
 const NEXT_DEADLINE: Statement = {
@@ -44,10 +69,12 @@ const NEXT_DEADLINE: Statement = {
   text: `
     SELECT extract(epoch FROM least(
       (SELECT min(deadline_at) FROM runs WHERE deadline_at IS NOT NULL),
-      (SELECT min(lease_until) FROM leases)) - pocketwatch_now())::double precision * 1000 AS next_in_ms`,
+      (SELECT min(lease_until) FROM leases),
+      (SELECT min(opened_at + cooldown_seconds * interval '1 second') FROM breakers WHERE state = 'open')
+    ) - pocketwatch_now())::double precision * 1000 AS next_in_ms`,
 };
 
-/** Milliseconds to the next deadline of a run or expiry of a lease; null: none. */
+/** Milliseconds to the next deadline of a run, expiry of a lease or end of a cooldown; null: none. */
 export async function nextDeadlineIn(tx: Tx): Promise<number | null> {
   const [row] = await tx.query<{ next_in_ms: number | null }>(NEXT_DEADLINE);
   return row!.next_in_ms;

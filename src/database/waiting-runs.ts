@@ -7,7 +7,8 @@ import type { Statement, Tx } from "./connection.ts";
 const AFFECTED: Statement = {
   name: "affected_by_ends",
   text: `
-    SELECT DISTINCT schedule_id AS id FROM runs WHERE status = 'waiting' AND schedule_id = ANY($1::uuid[])
+    SELECT e.id FROM unnest($1::uuid[]) AS e (id)
+    WHERE EXISTS (SELECT FROM runs r WHERE r.schedule_id = e.id AND r.status = 'waiting' AND r.parent_run_id IS NULL)
     UNION
     SELECT id FROM schedules WHERE cardinality(depends_on) > 0 AND depends_on && $2::uuid[]`,
 };
@@ -22,14 +23,26 @@ export async function affectedByEnds(
   return rows.map((row) => row.id);
 }
 
+// Schedules with waiting runs are walked one index probe at a time, so that a million waiting runs of one schedule are one
+// step.
 const ALL_WAITERS: Statement = {
   name: "all_waiters",
   text: `
+    WITH RECURSIVE w (id, n) AS (
+      (SELECT r.schedule_id, 1 FROM runs r
+       WHERE r.status = 'waiting' AND r.parent_run_id IS NULL AND r.schedule_id > $1::uuid
+       ORDER BY r.schedule_id LIMIT 1)
+      UNION ALL
+      SELECT (SELECT r.schedule_id FROM runs r
+              WHERE r.status = 'waiting' AND r.parent_run_id IS NULL AND r.schedule_id > w.id
+              ORDER BY r.schedule_id LIMIT 1), w.n + 1
+      FROM w WHERE w.id IS NOT NULL AND w.n < $2
+    )
     SELECT id FROM (
-      SELECT DISTINCT schedule_id AS id FROM runs WHERE status = 'waiting' AND status_reason <> 'breaker_open'
+      SELECT id FROM w WHERE id IS NOT NULL
       UNION
-      SELECT id FROM schedules WHERE cardinality(depends_on) > 0 AND kind = 'event' AND enabled
-    ) AS w WHERE id > $1::uuid ORDER BY id LIMIT $2`,
+      SELECT id FROM schedules WHERE cardinality(depends_on) > 0 AND kind = 'event' AND enabled AND id > $1::uuid
+    ) AS all_waiters ORDER BY id LIMIT $2`,
 };
 
 /** Every schedule with something to wait for, in id order after `after`. */
@@ -64,26 +77,30 @@ export function lockWaiters(tx: Tx, ids: readonly string[]): Promise<LockedWaite
   return tx.query<LockedWaiter>(LOCK, [ids]);
 }
 
-// Asked after the schedule rows are locked: whoever inserts a run of them, or releases one, holds that lock.
+/** Waiting runs looked at per schedule and reason; what lies behind them is asked for in the next round. */
+export const MOST_WAITING = 100;
+
+// Asked after the schedule rows are locked: whoever inserts a run of them, or releases one, holds that lock. One statement,
+// because a breaker holds and releases runs without it: a run must be seen either waiting or in flight.
 const WAITING: Statement = {
   name: "waiting_runs",
   text: `
-    SELECT w.schedule_id, w.id, w.status_reason, (
+    SELECT w.*, CASE WHEN w.status_reason = 'blocked' THEN (
       SELECT p.scheduled_for FROM runs p
       WHERE p.schedule_id = w.schedule_id AND p.id < w.id AND p.trigger_type = 'scheduled' AND p.parent_run_id IS NULL
-      ORDER BY p.id DESC LIMIT 1) AS previous_at
+      ORDER BY p.id DESC LIMIT 1) END AS previous_at
     FROM unnest($1::uuid[]) AS s (id), LATERAL (
-      SELECT r.schedule_id, r.id, r.status_reason FROM runs r
-      WHERE r.schedule_id = s.id AND r.status = 'waiting' AND r.parent_run_id IS NULL AND r.cancel_requested_at IS NULL
-      ORDER BY r.id LIMIT 100) AS w
+      SELECT r.schedule_id, r.id, r.status, r.status_reason, r.exclusive
+      FROM unnest(ARRAY['blocked', 'buffered', 'breaker_open']) AS reason, LATERAL (
+        SELECT * FROM runs q
+        WHERE q.schedule_id = s.id AND q.status = 'waiting' AND q.parent_run_id IS NULL AND q.status_reason = reason
+          AND q.cancel_requested_at IS NULL
+        ORDER BY q.id LIMIT ${MOST_WAITING}) AS r
+      UNION ALL
+      SELECT r.schedule_id, r.id, r.status, r.status_reason, r.exclusive FROM runs r
+      WHERE r.schedule_id = s.id AND r.exclusive AND r.parent_run_id IS NULL
+        AND r.status IN ('pending', 'dispatched', 'running')) AS w
     ORDER BY w.schedule_id, w.id`,
-};
-const BUSY: Statement = {
-  name: "busy_schedules",
-  text: `
-    SELECT schedule_id, id AS run_id FROM runs
-    WHERE schedule_id = ANY($1::uuid[]) AND exclusive AND parent_run_id IS NULL
-      AND status IN ('pending', 'dispatched', 'running')`,
 };
 const COMPLETED: Statement = {
   name: "last_completed",
@@ -106,14 +123,15 @@ export async function waitingFacts(tx: Tx, schedules: readonly LockedWaiter[]): 
   const ids = schedules.map((schedule) => schedule.id);
   const dependencies = [...new Set(schedules.flatMap((schedule) => schedule.depends_on))];
   const waiting = new Map<string, WaitingRun[]>();
-  for (const row of await tx.query<WaitingRun & { schedule_id: string }>(WAITING, [ids])) {
-    waiting.set(row.schedule_id, [...(waiting.get(row.schedule_id) ?? []), row]);
+  const busy = new Map<string, string>();
+  for (const row of await tx.query<WaitingRun & { schedule_id: string; status: string }>(WAITING, [ids])) {
+    if (row.status !== "waiting") busy.set(row.schedule_id, row.id);
+    else waiting.set(row.schedule_id, [...(waiting.get(row.schedule_id) ?? []), row]);
   }
-  const busy = await tx.query<{ schedule_id: string; run_id: string }>(BUSY, [ids]);
   const completed = await tx.query<{ id: string; completed_at: Instant | null }>(COMPLETED, [dependencies]);
   return {
     waiting,
-    busy: new Map(busy.map((row) => [row.schedule_id, row.run_id])),
+    busy,
     completed: new Map(completed.map((row) => [row.id, row.completed_at])),
   };
 }
@@ -123,7 +141,7 @@ const REQUEST_CANCEL: Statement = {
   text: `
     UPDATE runs SET cancel_requested_at = pocketwatch_now(), cancel_reason = $2
     WHERE id IN (SELECT id FROM runs WHERE id = ANY($1::uuid[]) AND cancel_requested_at IS NULL AND completed_at IS NULL
-                 ORDER BY id FOR NO KEY UPDATE)
+                 ORDER BY child_total IS NOT NULL, id FOR NO KEY UPDATE)
     RETURNING id`,
 };
 

@@ -1,7 +1,7 @@
 const FIRST_MS = 100;
-const LONGEST_MS = 10_000;
+const LONGEST_MS = 5_000;
 
-/** How long to wait before trying again after `failures` failures in a row (from 0): 100 ms, doubling, 10 s at most, ±20 %. */
+/** How long to wait before trying again after `failures` failures in a row (from 0): 100 ms, doubling, 5 s at most, ±20 %. */
 export function backoff(failures: number): number {
   // Spread, or every instance comes back to a restarted broker in the same millisecond.
   const spread = 0.8 + 0.4 * Math.random();

@@ -1,9 +1,10 @@
-import { type ChannelModel, connect } from "amqplib";
+import type { ChannelModel } from "amqplib";
 import type { Logger } from "pino";
 import type { Clock } from "../runtime/clock.ts";
 import { backoff } from "./backoff.ts";
+import { type Established, establish } from "./establish.ts";
 import { rawConnection } from "./raw-connection.ts";
-import { codeOf, reasonOf } from "./reply.ts";
+import { reasonOf } from "./reply.ts";
 
 export type ConnectionState = "connecting" | "connected" | "blocked" | "closed";
 
@@ -29,7 +30,7 @@ export interface SupervisedConnection {
   onChange(listener: () => void): () => void;
   /** Runs the session on every link, until the returned function is called. */
   hold(name: string, session: Session): () => void;
-  /** Ends the connection and all sessions, within `timeout_ms` even on a dead link. */
+  /** Ends the connection and all sessions, within `timeout_ms` even on a dead link. May be called twice. */
   close(timeout_ms: number): Promise<void>;
 }
 
@@ -41,10 +42,8 @@ export interface ConnectionDeps {
   readonly clock: Clock;
 }
 
-const HEARTBEAT_SECONDS = 10;
-const CONNECT_TIMEOUT_MS = 10_000;
 /** A link or a session that lived this long was sound: the next failure starts from the shortest wait. */
-const SOUND_MS = 30_000;
+const SOUND_MS = 5_000;
 
 /**
  * Keeps a connection open. amqplib's own `recovery` is not used: a connection that the broker closes in the breath in
@@ -147,6 +146,7 @@ export function superviseConnection(deps: ConnectionDeps): SupervisedConnection 
   }
 
   const running = run();
+  let closed: Promise<void> | null = null;
 
   return {
     get state() {
@@ -164,61 +164,21 @@ export function superviseConnection(deps: ConnectionDeps): SupervisedConnection 
       void holdSession(name, session, AbortSignal.any([release.signal, closing.signal]));
       return () => release.abort();
     },
-    async close(timeout_ms) {
-      const model = link?.model;
-      closing.abort();
-      if (model) {
-        const timer = new AbortController();
-        // On a dead link close() never settles; on one that is already closed it rejects.
-        await Promise.race([model.close().catch(() => undefined), clock.sleep(timeout_ms, timer.signal)]);
-        timer.abort();
-        rawConnection(model).stream.destroy(new Error("closed"));
-        await running;
-      }
-      become("closed");
+    close(timeout_ms) {
+      closed ??= (async () => {
+        const model = link?.model;
+        closing.abort();
+        if (model) {
+          const timer = new AbortController();
+          // On a dead link amqplib's close() never settles; on one that is closed already it rejects.
+          await Promise.race([model.close().catch(() => undefined), clock.sleep(timeout_ms, timer.signal)]);
+          timer.abort();
+          rawConnection(model).stream.destroy(new Error("closed"));
+          await running;
+        }
+        become("closed");
+      })();
+      return closed;
     },
   };
-}
-
-interface Established {
-  readonly model: ChannelModel;
-  /** Resolves to the cause when the connection has ended. */
-  readonly ended: Promise<unknown>;
-}
-
-/** Connects, and makes sure that the connection is alive: amqplib can hand over one that has closed already. */
-async function establish({ url, name, clock }: ConnectionDeps): Promise<Established> {
-  const address = new URL(url);
-  if (!address.searchParams.has("heartbeat")) address.searchParams.set("heartbeat", String(HEARTBEAT_SECONDS));
-  const model = await connect(address.href, {
-    noDelay: true,
-    keepAlive: true,
-    timeout: CONNECT_TIMEOUT_MS,
-    clientProperties: { connection_name: name },
-  });
-  model.on("error", () => {
-    // "close" follows, with the same cause.
-  });
-  const { stream } = rawConnection(model);
-  // Every channel that waits for the socket listens to it.
-  stream.setMaxListeners(0);
-  const ended = new Promise<unknown>((resolve) => {
-    model.on("close", (cause) => {
-      // Without a word from the broker the peer may be dead, and a half-closed socket to it lingers for many minutes.
-      if (codeOf(cause) === null) stream.destroy();
-      resolve(cause);
-    });
-  });
-  const cancel = clock.after(CONNECT_TIMEOUT_MS, () => stream.destroy(new Error("no answer to channel.open")));
-  try {
-    const probe = await model.createChannel();
-    probe.on("error", () => undefined);
-    await probe.close();
-    return { model, ended };
-  } catch (error) {
-    stream.destroy();
-    throw error;
-  } finally {
-    cancel();
-  }
 }

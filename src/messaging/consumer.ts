@@ -2,11 +2,11 @@ import type { Channel, ConsumeMessage } from "amqplib";
 import type { Logger } from "pino";
 import type { Clock } from "../runtime/clock.ts";
 import { AckWindow } from "./ack-window.ts";
-import { backoff } from "./backoff.ts";
 import type { Link, SupervisedConnection } from "./connection.ts";
 import { createDeadLetters } from "./dead-letters.ts";
 import { openChannel } from "./declare.ts";
-import { type Delivery, flushAcks, type Held, Judged, settle, type Tap } from "./delivery.ts";
+import type { Delivery, Held, Tap } from "./delivery.ts";
+import { createInbox } from "./inbox.ts";
 import type { Publisher } from "./publisher.ts";
 import { names } from "./topology.ts";
 import { aborted, type TopologyKeeper } from "./topology-keeper.ts";
@@ -53,14 +53,15 @@ export interface ConsumerDeps {
 }
 
 const MAX_BODY_BYTES = 1024 * 1024;
-const RETRY_LATER_MS = 1_000;
 
 /** Consumes a queue in micro-batches, one batch in hand at a time, through every reconnect until stopped. */
 export function createConsumer(deps: ConsumerDeps, options: ConsumeOptions): Consumer {
   const { connection, topology, clock } = deps;
-  const { queue, prefetch, batch_size, linger_ms = 0, max_body_bytes = MAX_BODY_BYTES } = options;
+  const { queue, prefetch, max_body_bytes = MAX_BODY_BYTES } = options;
   const dead_letters_of = "name" in queue ? queue.name : queue.dead_letters_of;
   const logger = deps.logger.child({ queue: dead_letters_of });
+  const stopping = new AbortController();
+  const drained = new AbortController();
   const deadLetters = createDeadLetters({
     publisher: deps.publisher,
     exchange: names(deps.prefix).exchange.dead_letters,
@@ -69,20 +70,15 @@ export function createConsumer(deps: ConsumerDeps, options: ConsumeOptions): Con
     clock,
     logger,
   });
-  const stopping = new AbortController();
-  const drained = new AbortController();
-  const inbox: Held[] = [];
-  const later: (Held & { readonly due: number; readonly reason: string })[] = [];
+  const inbox = createInbox({ ...options, deadLetters, clock, logger, stopping: stopping.signal });
   let sessions = 0;
   let suspect = false;
-  let ring = () => {};
 
-  // -- Receiving: one session per channel.
-
+  /** Consumes over one channel, until it ends. */
   async function session(link: Link): Promise<void> {
     await topology.whenDeclared(AbortSignal.any([link.lost, stopping.signal]));
     if (link.lost.aborted || stopping.signal.aborted) return;
-    // The queue was deleted, perhaps; nobody else would notice.
+    // The last session ended although its connection lived: the queue was deleted, perhaps, and nobody else notices.
     if (suspect) await topology.redeclare();
     suspect = true;
     sessions++;
@@ -98,13 +94,13 @@ export function createConsumer(deps: ConsumerDeps, options: ConsumeOptions): Con
     });
     if (link.lost.aborted) return;
     await channel.prefetch(prefetch);
-    const name = await source(channel);
+    const source = await declareSource(channel);
     const cancelled = new AbortController();
-    const { consumerTag } = await channel.consume(name, (message) => {
+    const { consumerTag } = await channel.consume(source, (message) => {
       if (message) receive(message, tap);
       else cancelled.abort();
     });
-    logger.info({ source: name }, "consuming");
+    logger.info({ source }, "consuming");
     await Promise.race([ended, aborted(cancelled.signal), aborted(stopping.signal)]);
     if (cancelled.signal.aborted) logger.warn("RabbitMQ cancelled the consumer (queue deleted)");
     if (stopping.signal.aborted && tap.alive) {
@@ -117,7 +113,8 @@ export function createConsumer(deps: ConsumerDeps, options: ConsumeOptions): Con
     await channel.close().catch(() => undefined);
   }
 
-  async function source(channel: Channel): Promise<string> {
+  /** The name of the queue to consume, which is declared here if it is for this channel alone. */
+  async function declareSource(channel: Channel): Promise<string> {
     if ("name" in queue) return queue.name;
     const name = queue.exclusive(sessions);
     await channel.assertQueue(name, {
@@ -133,94 +130,11 @@ export function createConsumer(deps: ConsumerDeps, options: ConsumeOptions): Con
   function receive(message: ConsumeMessage, tap: Tap): void {
     const held: Held = { message, tap, first_seen: clock.monotonic() };
     const bytes = message.content.length;
-    if (bytes > max_body_bytes) {
-      deadLetters.add(held, `body: expected at most ${max_body_bytes} bytes, found ${bytes}`);
-      return;
-    }
-    inbox.push(held);
-    ring();
-  }
-
-  // -- Handing over: one loop for all sessions, so that there is never more than one batch in hand.
-
-  async function pump(): Promise<void> {
-    while (!stopping.signal.aborted) {
-      if (linger_ms > 0 && inbox.length > 0) await gather();
-      const batch = take();
-      if (batch.length > 0) await hand(batch);
-      else if (inbox.length === 0) await rest((later[0]?.due ?? Number.POSITIVE_INFINITY) - clock.monotonic());
-    }
-  }
-
-  /** Until the batch is full or has waited long enough. */
-  async function gather(): Promise<void> {
-    const until = clock.monotonic() + linger_ms;
-    while (inbox.length < batch_size && !stopping.signal.aborted) {
-      const left = until - clock.monotonic();
-      if (left <= 0) return;
-      await rest(left);
-    }
-  }
-
-  /** Until something arrives, or so many ms have passed. */
-  function rest(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const wake = () => {
-        cancel();
-        ring = () => {};
-        resolve();
-      };
-      const cancel = ms < Number.POSITIVE_INFINITY ? clock.after(Math.max(0, ms), wake) : () => {};
-      ring = wake;
-    });
-  }
-
-  function take(): Held[] {
-    const now = clock.monotonic();
-    const batch: Held[] = [];
-    while (batch.length < batch_size && later[0] && later[0].due <= now) batch.push(later.shift() as Held);
-    batch.push(...inbox.splice(0, batch_size - batch.length));
-    return batch.filter(({ tap }) => tap.alive);
-  }
-
-  /** Hands a batch over until it is handled; a failure is the database's, so the messages are not to blame for it. */
-  async function hand(batch: readonly Held[]): Promise<void> {
-    for (let failures = 0; !stopping.signal.aborted; failures++) {
-      const judged = batch.filter(({ tap }) => tap.alive).map((held) => new Judged(held));
-      if (judged.length === 0) return;
-      try {
-        await options.handle(judged);
-        conclude(judged);
-        return;
-      } catch (error) {
-        const wait = backoff(failures);
-        logger.error(
-          { err: error, messages: judged.length, wait_ms: Math.round(wait) },
-          "handling failed; trying again",
-        );
-        await clock.sleep(wait, stopping.signal);
-      }
-    }
-  }
-
-  function conclude(judged: readonly Judged[]): void {
-    const due = clock.monotonic() + RETRY_LATER_MS;
-    for (const { held, verdict } of judged) {
-      if (!held.tap.alive) continue;
-      if (verdict.kind === "ack") settle(held);
-      else if (verdict.kind === "dead") deadLetters.add(held, verdict.reason);
-      else later.push({ ...held, due, reason: verdict.reason });
-    }
-    flushAcks(new Set(judged.map(({ held }) => held.tap)));
-    // What waits to be tried again must leave room for what arrives.
-    while (later.length > prefetch / 2) {
-      const oldest = later.shift();
-      if (oldest?.tap.alive) deadLetters.add(oldest, `${oldest.reason} (given up early: too many are being retried)`);
-    }
+    if (bytes <= max_body_bytes) inbox.put(held);
+    else deadLetters.add(held, `body: expected at most ${max_body_bytes} bytes, found ${bytes}`);
   }
 
   const release = connection.hold(dead_letters_of, session);
-  const pumping = pump();
   let stopped: Promise<void> | null = null;
 
   return {
@@ -228,9 +142,8 @@ export function createConsumer(deps: ConsumerDeps, options: ConsumeOptions): Con
       stopped ??= (async () => {
         release();
         stopping.abort();
-        ring();
         const timer = new AbortController();
-        await Promise.race([pumping.then(() => deadLetters.settled()), clock.sleep(timeout_ms, timer.signal)]);
+        await Promise.race([inbox.emptied.then(() => deadLetters.settled()), clock.sleep(timeout_ms, timer.signal)]);
         timer.abort();
         drained.abort();
       })();

@@ -81,8 +81,12 @@ export function createDeadLetters(deps: DeadLettersDeps): DeadLetters {
     }
     const { tap, message } = one.held;
     if (!tap.alive) return;
-    tap.channel.reject(message, false);
-    tap.acks.skip(message.fields.deliveryTag);
+    try {
+      tap.channel.reject(message, false);
+      tap.acks.skip(message.fields.deliveryTag);
+    } catch {
+      // The connection is being closed: the broker delivers it again.
+    }
   }
 
   function asMessage({ held, reason, bare }: Doomed): Outgoing {

@@ -1,9 +1,9 @@
 import type { Logger } from "pino";
 import type { Clock } from "../runtime/clock.ts";
 import type { Link, SupervisedConnection } from "./connection.ts";
-import { encodable } from "./frames.ts";
 import { type Lane, openLane } from "./lane.ts";
 import type { Outcome, Outgoing } from "./outgoing.ts";
+import { byExchange, fill, halves, type Part, pick } from "./part.ts";
 import { rawConnection } from "./raw-connection.ts";
 import { REPLY } from "./reply.ts";
 
@@ -27,15 +27,6 @@ export interface PublisherDeps {
   readonly topology: { readonly declared: boolean; onChange(listener: () => void): () => void };
   readonly clock: Clock;
   readonly logger: Logger;
-}
-
-/** Some messages of one `publish` call on their way: where they stand in it, and the call's outcomes to fill in. */
-interface Part {
-  readonly exchange: string;
-  readonly messages: readonly Outgoing[];
-  /** Place of each message in the call. */
-  readonly places: readonly number[];
-  readonly outcomes: (Outcome | undefined)[];
 }
 
 export function createPublisher(deps: PublisherDeps): Publisher {
@@ -143,9 +134,7 @@ export function createPublisher(deps: PublisherDeps): Publisher {
       );
       return fill(rest, "rejected");
     }
-    const middle = rest.messages.length >> 1;
-    await isolate(pick(rest, range(0, middle)), link, expiry);
-    await isolate(pick(rest, range(middle, rest.messages.length)), link, expiry);
+    for (const half of halves(rest)) await isolate(half, link, expiry);
   }
 
   return {
@@ -192,40 +181,4 @@ function createExpiry(clock: Clock, timeout_ms: number): Expiry {
     reached,
     cancel: () => cancel(),
   };
-}
-
-/** Splits a call by exchange, in order; what AMQP cannot carry is rejected here. */
-function byExchange(messages: readonly Outgoing[], outcomes: (Outcome | undefined)[], frame_max: number): Part[] {
-  const parts = new Map<string, { messages: Outgoing[]; places: number[] }>();
-  for (const [place, message] of messages.entries()) {
-    if (!encodable(message, frame_max)) {
-      outcomes[place] = "rejected";
-      continue;
-    }
-    let part = parts.get(message.exchange);
-    if (!part) {
-      part = { messages: [], places: [] };
-      parts.set(message.exchange, part);
-    }
-    part.messages.push(message);
-    part.places.push(place);
-  }
-  return [...parts].map(([exchange, part]) => ({ exchange, ...part, outcomes }));
-}
-
-function fill(part: Part, outcome: Outcome): void {
-  for (const place of part.places) part.outcomes[place] = outcome;
-}
-
-function pick(part: Part, positions: readonly number[]): Part {
-  return {
-    exchange: part.exchange,
-    outcomes: part.outcomes,
-    messages: positions.map((position) => part.messages[position] as Outgoing),
-    places: positions.map((position) => part.places[position] as number),
-  };
-}
-
-function range(from: number, to: number): number[] {
-  return Array.from({ length: to - from }, (_, index) => from + index);
 }

@@ -1,51 +1,83 @@
-import type { OutboxMessage } from "../database/outbox.ts";
-import { type LockedRun, lockRuns } from "../database/run-states.ts";
-import { type RunChange, settleRuns } from "../database/settle-runs.ts";
+import type { Tx } from "../database/connection.ts";
+import { stopExpansion } from "../database/expansion.ts";
+import { countChildren } from "../database/parents.ts";
+import { type LockedRun, lockRuns, lockSchedulesOfOutcomes } from "../database/run-states.ts";
+import { type RunChange, type Settlement, settleRuns } from "../database/settle-runs.ts";
 import { requestCancelOfChildren, runsToCancel } from "../database/supervision.ts";
 import type { Deps } from "../deps.ts";
-import { end } from "../schedule/run-transitions.ts";
-import { CANCEL_GRACE_MS } from "../schedule/supervision.ts";
+import { NO_DELTA } from "../schedule/parent-run.ts";
+import { hasEnded } from "../schedule/run-transitions.ts";
+import { cancelFlagged } from "../schedule/supervision.ts";
 import { cancelRequested } from "./events.ts";
-import { release } from "./release.ts";
+import { follow } from "./follow.ts";
 
 const BATCH = 500;
 
 /**
  * Acts on the flag that asks for a run to be cancelled, whoever set it (HTTP, AMQP, SQL, a newer run): what no consumer
  * has seen ends at once; a consumer is asked to stop and gets a grace period; a parent passes it on to its children.
+ * Parents first and on their own: their children are flagged before they are locked, and act in the same round.
  */
-export async function cancelFlagged(deps: Deps, batch = BATCH): Promise<number> {
-  const { settlement, looked } = await deps.database.transaction(async (tx) => {
-    const ids = await runsToCancel(tx, batch);
-    const locked = await lockRuns(tx, ids);
-    const parents = locked.filter((run) => run.child_total !== null && run.status === "running");
-    for (const parent of parents) await requestCancelOfChildren(tx, [parent.id], parent.cancel_reason ?? "requested");
-    const decided = locked.map(decide);
-    const messages = decided.flatMap(({ message }) => message ?? []);
-    return {
-      settlement: await settleRuns(
-        tx,
-        decided.map(({ change }) => change),
-        messages,
-      ),
-      looked: ids.length,
-    };
-  });
-  if (settlement.emitted) deps.wake("relay");
-  await release(deps, settlement.ended);
-  return looked;
+export async function actOnCancels(deps: Deps, batch = BATCH): Promise<number> {
+  const parents = await deps.database.transaction((tx) => cancelParents(tx, batch));
+  if (parents.settlement !== null) await follow(deps, parents.settlement);
+  const others = await deps.database.transaction((tx) => cancelRuns(tx, batch));
+  if (others.settlement !== null) await follow(deps, others.settlement);
+  return parents.looked + others.looked;
 }
 
-function decide(before: LockedRun): { change: RunChange; message: OutboxMessage | null } {
-  const { now } = before;
-  if (before.status === "waiting" || before.status === "pending") {
-    const after = { ...before, ...end(before, "cancelled", before.cancel_reason ?? "requested", now) };
-    return { change: { before, after, archived: [] }, message: null };
-  }
-  const asked = { ...before, cancel_sent_at: now };
-  if (before.child_total !== null) return { change: { before, after: asked, archived: [] }, message: null };
-  return {
-    change: { before, after: { ...asked, deadline_at: now + CANCEL_GRACE_MS }, archived: [] },
-    message: cancelRequested(before, before.cancel_reason ?? "requested"),
-  };
+interface Cancelled {
+  readonly looked: number;
+  readonly settlement: Settlement | null;
+}
+
+const NOTHING: Cancelled = { looked: 0, settlement: null };
+
+async function cancelRuns(tx: Tx, batch: number): Promise<Cancelled> {
+  const ids = await runsToCancel(tx, false, batch);
+  if (ids.length === 0) return NOTHING;
+  // The last child of a parent may make it fail, which counts.
+  await lockSchedulesOfOutcomes(
+    tx,
+    ids.map((run_id) => ({ run_id, failed: false })),
+  );
+  const decided = (await lockRuns(tx, ids)).map(decide);
+  const asked = decided.filter(({ tell_consumer }) => tell_consumer);
+  const settlement = await settleRuns(
+    tx,
+    decided.map(({ change }) => change),
+    asked.map(({ change }) => cancelRequested(change.after, change.after.cancel_reason ?? "requested")),
+  );
+  return { looked: ids.length, settlement };
+}
+
+async function cancelParents(tx: Tx, batch: number): Promise<Cancelled> {
+  const ids = await runsToCancel(tx, true, batch);
+  if (ids.length === 0) return NOTHING;
+  await lockSchedulesOfOutcomes(
+    tx,
+    ids.map((run_id) => ({ run_id, failed: true })),
+  );
+  await requestCancelOfChildren(tx, ids);
+  const locked = await lockRuns(tx, ids);
+  const decided = locked.map(decide);
+  const running = decided.filter(({ change }) => change.before.status === "running");
+  await stopExpansion(
+    tx,
+    running.map(({ change }) => change.before.id),
+  );
+  // With all its children ended already, nothing else would end it.
+  const ended = await countChildren(tx, new Map(running.map(({ change }) => [change.before.id, NO_DELTA])));
+  const byId = new Map(ended.map((parent) => [parent.after.id, parent.after]));
+  const settlement = await settleRuns(
+    tx,
+    decided.map(({ change }) => ({ ...change, after: byId.get(change.after.id) ?? change.after })),
+  );
+  return { looked: ids.length, settlement };
+}
+
+function decide(before: LockedRun): { change: RunChange; tell_consumer: boolean } {
+  if (hasEnded(before.status)) return { change: { before, after: before, archived: [] }, tell_consumer: false };
+  const { run, tell_consumer } = cancelFlagged(before, before.child_total !== null, before.now);
+  return { change: { before, after: { ...before, ...run }, archived: [] }, tell_consumer };
 }

@@ -1,5 +1,7 @@
 import { randomUUID } from "node:crypto";
+import { holdBehindBreakers } from "../database/breakers.ts";
 import { claimPending, nextAvailableIn, poolsWithRoom } from "../database/dispatch.ts";
+import { settleLease } from "../database/leases.ts";
 import { dispatchHeld } from "../database/settings.ts";
 import type { Deps } from "../deps.ts";
 import { failpoint } from "../runtime/failpoint.ts";
@@ -24,20 +26,25 @@ const NOTHING = { dispatched: 0, published: Promise.resolve(), full: false };
 export async function dispatch(deps: Deps, batch = BATCH): Promise<DispatchResult> {
   if (!deps.publisher.ready) return { ...NOTHING, next_in_ms: null };
   const lease = { id: randomUUID(), instance: deps.instance };
-  const { runs, next_in_ms } = await deps.database.transaction(async (tx) => {
-    if (await dispatchHeld(tx)) return { runs: [], next_in_ms: null };
+  const { runs, full, next_in_ms } = await deps.database.transaction(async (tx) => {
+    if (await dispatchHeld(tx)) return { runs: [], full: false, next_in_ms: null };
     const pools = await poolsWithRoom(tx);
-    const claimed = await claimPending(tx, pools, batch, lease);
+    const found = await claimPending(tx, pools, batch, lease);
+    const held = await holdBehindBreakers(tx, found);
+    const claimed = found.filter((run) => !held.has(run.id));
+    const ids = claimed.map((run) => run.id);
+    if (held.size > 0) await settleLease(tx, lease.id, ids);
     const next = await nextAvailableIn(tx);
     if (claimed.length > 0) failpoint("dispatch_uncommitted");
-    return { runs: claimed, next_in_ms: next };
+    // Held ones make room for those behind them.
+    return { runs: claimed, full: found.length === batch || held.size > 0, next_in_ms: next };
   });
   const [first] = runs;
-  if (first === undefined) return { ...NOTHING, next_in_ms };
+  if (first === undefined) return { ...NOTHING, full, next_in_ms };
   return {
     dispatched: runs.length,
     published: publishLease(deps, { id: lease.id, now: first.now, runs }),
-    full: runs.length === batch,
+    full,
     next_in_ms,
   };
 }

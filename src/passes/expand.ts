@@ -1,15 +1,13 @@
-import { claimParent, expandChunk, type ParentToExpand, stopExpansion } from "../database/expansion.ts";
-import { countChildren } from "../database/parents.ts";
-import { settleRuns } from "../database/settle-runs.ts";
+import { claimParent, expandChunk, nextExpansionIn, type ParentToExpand } from "../database/expansion.ts";
 import type { Deps } from "../deps.ts";
 import { failpoint } from "../runtime/failpoint.ts";
 import type { PassResult } from "../runtime/loop.ts";
 import { breakerKey } from "../schedule/breaker.ts";
 import { occurrenceRunId } from "../schedule/run-id.ts";
-import { release } from "./release.ts";
 
 /** Children inserted by one transaction. */
 const CHUNK = 1_000;
+const CONTENDED_MS = 200;
 
 export interface ExpandResult extends PassResult {
   readonly expanded: number;
@@ -22,29 +20,22 @@ export interface ExpandResult extends PassResult {
 export async function expand(deps: Deps, chunk = CHUNK): Promise<ExpandResult> {
   const done = await deps.database.transaction(async (tx) => {
     const parent = await claimParent(tx, chunk);
-    if (parent === undefined) return null;
-    if (!parent.cancelling) {
-      await expandChunk(tx, parent.id, childrenOf(parent));
-      failpoint("expand_uncommitted");
-      return { expanded: parent.targets.length, settlement: null };
-    }
-    await stopExpansion(tx, parent.id);
-    // With no child left to end it, the parent ends here.
-    const nothing = { completed: 0, failed: 0, cancelled: 0, skipped: 0, progress: 0 };
-    const ended = await countChildren(tx, new Map([[parent.id, nothing]]));
-    return {
-      expanded: 0,
-      settlement: await settleRuns(
-        tx,
-        ended.map((change) => ({ ...change, archived: [] })),
-      ),
-    };
+    if (parent === undefined) return { expanded: 0, next_in_ms: await nextExpansionIn(tx) };
+    await expandChunk(tx, parent.id, childrenOf(parent));
+    failpoint("expand_uncommitted");
+    return { expanded: parent.targets.length, next_in_ms: null };
   });
-  if (done === null) return { expanded: 0, full: false, next_in_ms: null };
+  if (done.expanded === 0) {
+    // Due, but nothing to claim: another instance has it in hand.
+    return {
+      ...done,
+      full: false,
+      next_in_ms: done.next_in_ms === null ? null : Math.max(done.next_in_ms, CONTENDED_MS),
+    };
+  }
   failpoint("expand_committed");
-  if (done.expanded > 0) deps.wake("dispatch");
-  if (done.settlement !== null) await release(deps, done.settlement.ended);
-  return { expanded: done.expanded, full: true, next_in_ms: null };
+  deps.wake("dispatch");
+  return { ...done, full: true };
 }
 
 function childrenOf(parent: ParentToExpand) {

@@ -1,41 +1,48 @@
-import type { Tx } from "../database/connection.ts";
 import type { OutboxMessage } from "../database/outbox.ts";
 import { type LockedRun, lockRuns, lockSchedulesOfOutcomes } from "../database/run-states.ts";
 import { type RunChange, settleRuns } from "../database/settle-runs.ts";
 import { listening, overdueRuns } from "../database/supervision.ts";
 import type { Deps } from "../deps.ts";
-import { judgeOverdue } from "../schedule/supervision.ts";
+import { hasEnded } from "../schedule/run-transitions.ts";
+import { type Heard, judgeOverdue } from "../schedule/supervision.ts";
 import { cancelRequested } from "./events.ts";
-import { release } from "./release.ts";
+import { follow } from "./follow.ts";
 
 const BATCH = 500;
 
 export interface ExpireResult {
+  /** Attempts that ended, followed by another one or not. */
   readonly ended: number;
   readonly full: boolean;
-  /** Some run looks overdue but cannot be judged before ingest has caught up. */
-  readonly unjudged: boolean;
 }
 
 /** Judges runs whose deadline has passed: start, time-out, heartbeat, grace period of a cancel, end of a wait. */
 export async function expire(deps: Deps, batch = BATCH): Promise<ExpireResult> {
-  const { settlement, changes, looked } = await deps.database.transaction(async (tx) => {
-    const ids = await overdueRuns(tx, batch);
+  const children = await expireSome(deps, false, batch);
+  const parents = await expireSome(deps, true, batch);
+  return { ended: children.ended + parents.ended, full: children.full || parents.full };
+}
+
+// Parents in a transaction of their own: whoever holds one must not lock what may be another's child.
+async function expireSome(deps: Deps, parents: boolean, batch: number): Promise<ExpireResult> {
+  const done = await deps.database.transaction(async (tx) => {
+    const heard = await listening(tx);
+    const ids = await overdueRuns(tx, parents, heard?.until ?? null, batch);
+    if (ids.length === 0) return null;
     await lockSchedulesOfOutcomes(
       tx,
       ids.map((run_id) => ({ run_id, failed: true })),
     );
-    const { changes, messages } = await judge(tx, await lockRuns(tx, ids));
-    return { settlement: await settleRuns(tx, changes, messages), changes, looked: ids.length };
+    const { changes, messages } = judge(await lockRuns(tx, ids), heard);
+    return { settlement: await settleRuns(tx, changes, messages), changes, full: ids.length === batch };
   });
-  if (settlement.pending) deps.wake("dispatch");
-  if (settlement.emitted) deps.wake("relay");
-  await release(deps, settlement.ended);
-  return { ended: changes.length, full: looked === batch && changes.length > 0, unjudged: changes.length < looked };
+  if (done === null) return { ended: 0, full: false };
+  await follow(deps, done.settlement);
+  const ended = done.changes.filter(({ after, archived }) => archived.length > 0 || hasEnded(after.status)).length;
+  return { ended, full: done.full && done.changes.length > 0 };
 }
 
-async function judge(tx: Tx, runs: readonly LockedRun[]) {
-  const heard = await listening(tx);
+function judge(runs: readonly LockedRun[], heard: Heard) {
   const changes: RunChange[] = [];
   const messages: OutboxMessage[] = [];
   for (const before of runs) {
@@ -49,7 +56,9 @@ async function judge(tx: Tx, runs: readonly LockedRun[]) {
     }
     const { run, archived } = judgement.transition;
     changes.push({ before, after: { ...before, ...run }, archived: archived === null ? [] : [archived] });
-    if (judgement.tell_consumer) messages.push(cancelRequested(before, run.status_reason ?? "timeout"));
+    if (judgement.tell_consumer) {
+      messages.push(cancelRequested(before, (archived ?? run).status_reason ?? "timeout"));
+    }
   }
   return { changes, messages };
 }

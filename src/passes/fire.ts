@@ -9,6 +9,7 @@ import {
   unfinishedSchedules,
 } from "../database/due-schedules.ts";
 import { emit } from "../database/outbox.ts";
+import { tellSkipped } from "../database/run-events.ts";
 import { dispatchHeld } from "../database/settings.ts";
 import type { Deps } from "../deps.ts";
 import { failpoint } from "../runtime/failpoint.ts";
@@ -45,6 +46,7 @@ export async function fire(deps: Deps, batch = BATCH): Promise<FireResult> {
     const firings = await decide(deps, tx, claimed, batch, direct);
     const inserted = await write(deps, tx, lease, firings);
     const runs = firings.flatMap((firing) => firing.runs).filter((run) => inserted.has(run.row.id));
+    await tellSkippedOnes(deps, tx, runs);
     const next = await nextDueIn(tx);
     failpoint("fire_uncommitted");
     return { runs, claimed: claimed.length, next };
@@ -125,6 +127,17 @@ async function setAside(deps: Deps, tx: Tx, schedule: DueSchedule, error: unknow
   await emit(tx, [scheduleProblem(schedule, problem)]);
   deps.wake("relay");
 }
+
+async function tellSkippedOnes(deps: Deps, tx: Tx, runs: readonly FiringRun[]): Promise<void> {
+  const skipped = runs.filter(({ row, schedule }) => row.status === "skipped" && wanted(schedule, "skipped"));
+  const told = await tellSkipped(
+    tx,
+    skipped.map((run) => run.row.id),
+  );
+  if (told) deps.wake("relay");
+}
+
+const wanted = (schedule: DueSchedule, event: string) => schedule.resolved.notify_on.includes(event);
 
 function hand(deps: Deps, id: string, runs: readonly FiringRun[]): Promise<void> {
   const [first] = runs;

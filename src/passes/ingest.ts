@@ -1,5 +1,6 @@
 import { parseMessage } from "../contracts/parse.ts";
 import { sqlState, type Tx } from "../database/connection.ts";
+import type { OutboxMessage } from "../database/outbox.ts";
 import { lockRuns, lockSchedulesOfOutcomes } from "../database/run-states.ts";
 import { type RunChange, type Settlement, settleRuns } from "../database/settle-runs.ts";
 import type { Deps } from "../deps.ts";
@@ -8,7 +9,8 @@ import { ECHO, readEcho } from "../messaging/echo.ts";
 import { failpoint } from "../runtime/failpoint.ts";
 import { applyUpdate, hasEnded, type RunState, type StatusUpdate, type Verdict } from "../schedule/run-transitions.ts";
 import { heardEcho } from "./echo.ts";
-import { release } from "./release.ts";
+import { cancelRequested } from "./events.ts";
+import { follow } from "./follow.ts";
 
 /** How long an update of a run that is not in the database (yet) is kept, ms: a restored replica may lag behind. */
 const UNKNOWN_RUN_MS = 60_000;
@@ -62,18 +64,9 @@ export async function ingest(deps: Deps, batch: readonly Delivery[]): Promise<In
 async function record(deps: Deps, reported: readonly Reported[]): Promise<IngestResult> {
   const nothing = { applied: 0, stale: 0, late: 0, unknown: 0, invalid: 0 };
   if (reported.length === 0) return nothing;
+  let done: Applied;
   try {
-    const { settlement, verdicts } = await deps.database.transaction((tx) => apply(tx, reported));
-    failpoint("ingest_committed");
-    const result = { ...nothing };
-    for (const [index, { delivery }] of reported.entries()) {
-      const verdict = verdicts[index]!;
-      result[verdict] += 1;
-      if (verdict === "unknown") setUnknownAside(deps, delivery);
-      else delivery.ack();
-    }
-    await follow(deps, settlement);
-    return result;
+    done = await deps.database.transaction((tx) => apply(tx, reported));
   } catch (error) {
     if (!isDataError(error)) throw error;
     const [only] = reported;
@@ -92,12 +85,24 @@ async function record(deps: Deps, reported: readonly Reported[]): Promise<Ingest
       invalid: first.invalid + second.invalid,
     };
   }
+  failpoint("ingest_committed");
+  const result = { ...nothing };
+  for (const [index, { delivery }] of reported.entries()) {
+    const verdict = done.verdicts[index]!;
+    result[verdict] += 1;
+    if (verdict === "unknown") setUnknownAside(deps, delivery);
+    else delivery.ack();
+  }
+  await follow(deps, done.settlement);
+  return result;
 }
 
-async function apply(
-  tx: Tx,
-  reported: readonly Reported[],
-): Promise<{ settlement: Settlement; verdicts: (Verdict | "unknown")[] }> {
+interface Applied {
+  readonly settlement: Settlement;
+  readonly verdicts: readonly (Verdict | "unknown")[];
+}
+
+async function apply(tx: Tx, reported: readonly Reported[]): Promise<Applied> {
   const updates = reported.map(({ update }) => update);
   const ends = updates.filter((update) => hasEnded(update.status));
   await lockSchedulesOfOutcomes(
@@ -106,16 +111,23 @@ async function apply(
   );
   const locked = await lockRuns(tx, [...new Set(updates.map((update) => update.run_id))]);
   const states = new Map(locked.map((run) => [run.id, { before: run, after: run, archived: [] as RunState[] }]));
+  const messages: OutboxMessage[] = [];
   const verdicts = updates.map((update) => {
     const state = states.get(update.run_id);
     if (state === undefined) return "unknown";
-    const { run, verdict, archived } = applyUpdate(state.after, update, state.before.now);
-    if (verdict !== "applied") return verdict;
-    state.after = { ...state.after, ...run };
+    // No consumer was ever told of a parent, so none can speak for it.
+    if (state.before.child_total !== null) return "stale";
+    const { run, verdict, archived, stop } = applyUpdate(state.after, update, state.before.now);
+    if (stop) {
+      const { id, traceparent, cancel_reason } = state.before;
+      messages.push(cancelRequested({ id, attempt: update.attempt, traceparent }, cancel_reason ?? "requested"));
+    }
+    // A run that nothing happened to stays the object it was, and is not written.
+    if (run !== state.after) state.after = { ...state.after, ...run };
     if (archived !== null) state.archived.push(archived);
     return verdict;
   });
-  const settlement = await settleRuns(tx, [...states.values()] satisfies RunChange[]);
+  const settlement = await settleRuns(tx, [...states.values()] satisfies RunChange[], messages);
   failpoint("ingest_uncommitted");
   return { settlement, verdicts };
 }
@@ -124,12 +136,6 @@ function setUnknownAside(deps: Deps, delivery: Delivery): void {
   const reason = "run_id: no such run";
   if (deps.clock.monotonic() - delivery.first_seen < UNKNOWN_RUN_MS) delivery.retryLater(reason);
   else delivery.deadLetter(reason);
-}
-
-async function follow(deps: Deps, settlement: Settlement): Promise<void> {
-  if (settlement.pending) deps.wake("dispatch");
-  if (settlement.emitted) deps.wake("relay");
-  await release(deps, settlement.ended);
 }
 
 /** SQLSTATE class 22: a value that Postgres cannot store. */

@@ -1,5 +1,5 @@
 import { type Lease, type PublishableRun, returnUndelivered, settleLease } from "../database/leases.ts";
-import { lockRuns, lockSchedulesOfOutcomes } from "../database/run-states.ts";
+import { type LockedRun, lockRuns, lockSchedulesOfOutcomes } from "../database/run-states.ts";
 import { settleRuns } from "../database/settle-runs.ts";
 import type { Deps } from "../deps.ts";
 import { triggerMessage } from "../messaging/envelope.ts";
@@ -9,6 +9,7 @@ import { failpoint } from "../runtime/failpoint.ts";
 import { PRIORITY_NAMES } from "../schedule/policy.ts";
 import { runTraceparent } from "../schedule/run-id.ts";
 import { failAttempt } from "../schedule/run-transitions.ts";
+import { follow } from "./follow.ts";
 
 /** How long the broker may take to confirm a batch (ms); below the lease's 15 s, so that its holder settles it first. */
 const CONFIRM_TIMEOUT_MS = 10_000;
@@ -22,15 +23,19 @@ const CONFIRM_TIMEOUT_MS = 10_000;
  */
 export async function publishLease(deps: Deps, lease: Lease): Promise<void> {
   try {
-    const events = lease.runs.map((run) => toEvent(deps, run, lease.now));
+    const events = lease.runs.map((run) => toEventIfPossible(deps, run, lease.now));
     failpoint("lease_committed");
-    const publishing = deps.publisher.publish(events, CONFIRM_TIMEOUT_MS);
-    failpoint("publish_sent");
-    const outcomes = await publishing;
+    const published = await deps.publisher.publish(
+      events.filter((event) => event !== null),
+      CONFIRM_TIMEOUT_MS,
+    );
     failpoint("publish_confirmed");
+    const answers = published.values();
+    const outcomes = events.map((event) => (event === null ? "rejected" : (answers.next().value ?? "unknown")));
     await settle(deps, lease, outcomes);
   } catch (error) {
     deps.logger.warn({ err: error, lease: lease.id, runs: lease.runs.length }, "a lease is left to expire");
+    deps.wake("supervise");
   }
 }
 
@@ -46,9 +51,11 @@ async function settle(deps: Deps, lease: Lease, outcomes: readonly Outcome[]): P
 
   if (rejected.length > 0) await failRejected(deps, rejected);
   await deps.database.transaction(async (tx) => {
-    if (undelivered.length > 0) await returnUndelivered(tx, undelivered);
-    await settleLease(tx, lease.id, unknown);
+    const held = await settleLease(tx, lease.id, unknown);
+    if (held && undelivered.length > 0) await returnUndelivered(tx, undelivered);
   });
+  // It looks after the lease when that expires, and has to know the instant.
+  if (unknown.length > 0) deps.wake("supervise");
   if (undelivered.length > 0) {
     deps.logger.warn({ runs: undelivered.length, first: undelivered[0] }, "the broker did not take some triggers");
     deps.wake("dispatch");
@@ -63,27 +70,33 @@ const UNDELIVERED: { readonly [Key in Outcome]?: string } = {
 // What the broker will never take (it is too large, say) would be refused in every attempt.
 async function failRejected(deps: Deps, runs: readonly PublishableRun[]): Promise<void> {
   const ids = runs.map((run) => run.id);
-  await deps.database.transaction(async (tx) => {
+  const settlement = await deps.database.transaction(async (tx) => {
     await lockSchedulesOfOutcomes(
       tx,
       ids.map((run_id) => ({ run_id, failed: true })),
     );
+    const attempts = new Map(runs.map((run) => [run.id, run.attempt]));
     const locked = await lockRuns(tx, ids);
-    const handed = locked.filter((run) => run.status === "dispatched");
-    await settleRuns(
-      tx,
-      handed.map((before) => {
-        const failure = {
-          reason: "rejected",
-          message: "the broker does not accept the message",
-          retryable: false,
-        } as const;
-        return { before, after: { ...before, ...failAttempt(before, failure, before.now).run }, archived: [] };
-      }),
-    );
+    const handed = locked.filter((run) => run.status === "dispatched" && run.attempt === attempts.get(run.id));
+    return settleRuns(tx, handed.map(reject));
   });
-  deps.wake("relay");
-  deps.wake("supervise");
+  await follow(deps, settlement);
+}
+
+function reject(before: LockedRun) {
+  const message = "the trigger event cannot be sent: it is too large for the broker, or the run's row is damaged";
+  const { run } = failAttempt(before, { reason: "rejected", code: "rejected", message, retryable: false }, before.now);
+  return { before, after: { ...before, ...run }, archived: [] };
+}
+
+// One run whose row was damaged by hand must not hold up the batch it is published with.
+function toEventIfPossible(deps: Deps, run: PublishableRun, now: number): Outgoing | null {
+  try {
+    return toEvent(deps, run, now);
+  } catch (error) {
+    deps.logger.error({ err: error, run: run.id }, "a run cannot be made into a trigger event");
+    return null;
+  }
 }
 
 function toEvent(deps: Deps, run: PublishableRun, now: number): Outgoing {

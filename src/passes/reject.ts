@@ -1,11 +1,11 @@
 import { check, parseEnvelope } from "../contracts/parse.ts";
 import { runTrigger } from "../contracts/run-trigger.ts";
-import { lockRuns, lockSchedulesOfOutcomes } from "../database/run-states.ts";
-import { settleRuns } from "../database/settle-runs.ts";
+import { type LockedRun, lockRuns, lockSchedulesOfOutcomes } from "../database/run-states.ts";
+import { type RunChange, settleRuns } from "../database/settle-runs.ts";
 import type { Deps } from "../deps.ts";
 import type { Delivery } from "../messaging/delivery.ts";
 import { failAttempt, hasEnded } from "../schedule/run-transitions.ts";
-import { release } from "./release.ts";
+import { follow } from "./follow.ts";
 
 interface Rejected {
   readonly run_id: string;
@@ -25,26 +25,25 @@ export async function rejectTriggers(deps: Deps, batch: readonly Delivery[]): Pr
         tx,
         rejected.map(({ run_id }) => ({ run_id, failed: true })),
       );
-      const byRun = new Map(rejected.map((rejection) => [rejection.run_id, rejection]));
-      const locked = await lockRuns(tx, [...byRun.keys()]);
+      const locked = await lockRuns(tx, [...new Set(rejected.map(({ run_id }) => run_id))]);
       return settleRuns(
         tx,
-        locked.map((before) => {
-          const { attempt, message } = byRun.get(before.id)!;
-          const current = before.attempt === attempt && !hasEnded(before.status) && before.status !== "waiting";
-          if (!current) return { before, after: before, archived: [] };
-          const failure = { reason: "rejected", code: "rejected", message } as const;
-          const { run, archived } = failAttempt(before, failure, before.now);
-          return { before, after: { ...before, ...run }, archived: archived === null ? [] : [archived] };
-        }),
+        locked.map((before) => reject(before, rejected)),
       );
     });
-    if (settlement.pending) deps.wake("dispatch");
-    if (settlement.emitted) deps.wake("relay");
-    await release(deps, settlement.ended);
+    await follow(deps, settlement);
   }
   for (const delivery of batch) delivery.ack();
   return rejected.length;
+}
+
+function reject(before: LockedRun, rejected: readonly Rejected[]): RunChange {
+  const rejection = rejected.find(({ run_id, attempt }) => run_id === before.id && attempt === before.attempt);
+  const open = !hasEnded(before.status) && before.status !== "waiting" && before.child_total === null;
+  if (rejection === undefined || !open) return { before, after: before, archived: [] };
+  const failure = { reason: "rejected", code: "rejected", message: rejection.message } as const;
+  const { run, archived } = failAttempt(before, failure, before.now);
+  return { before, after: { ...before, ...run }, archived: archived === null ? [] : [archived] };
 }
 
 const WHY: Readonly<Record<string, string>> = {

@@ -1,19 +1,19 @@
 import type { Tx } from "../database/connection.ts";
-import { type LockedRun, lockRuns } from "../database/run-states.ts";
+import { lockRuns } from "../database/run-states.ts";
 import { insertScheduleRun } from "../database/schedule-runs.ts";
-import { settleRuns } from "../database/settle-runs.ts";
+import { type RunChange, settleRuns } from "../database/settle-runs.ts";
 import {
   affectedByEnds,
   type LockedWaiter,
   lockWaiters,
-  requestCancel,
+  MOST_WAITING,
   type WaitingFacts,
   waiters,
   waitingFacts,
 } from "../database/waiting-runs.ts";
 import type { Deps } from "../deps.ts";
 import { end } from "../schedule/run-transitions.ts";
-import { decideRelease, type ReleaseDecision } from "../schedule/waiting.ts";
+import { decideRelease, letGo } from "../schedule/waiting.ts";
 
 /** Schedules locked by one transaction. */
 const CHUNK = 200;
@@ -28,7 +28,7 @@ export async function release(
   ended: readonly { readonly schedule_id: string; readonly completed: boolean }[],
 ): Promise<void> {
   if (ended.length === 0) return;
-  const ids = ended.map((run) => run.schedule_id);
+  const ids = [...new Set(ended.map((run) => run.schedule_id))];
   const completed = ended.filter((run) => run.completed).map((run) => run.schedule_id);
   const affected = await deps.database.transaction((tx) => affectedByEnds(tx, ids, completed));
   await releaseWaiting(deps, affected);
@@ -47,9 +47,10 @@ export async function releaseAll(deps: Deps): Promise<void> {
 
 /** Releases what may go of these schedules' waiting runs, and fires event schedules whose dependencies have completed. */
 export async function releaseWaiting(deps: Deps, scheduleIds: readonly string[]): Promise<void> {
-  const ids = [...new Set(scheduleIds)].sort();
-  for (let from = 0; from < ids.length; from += CHUNK) {
-    const done = await deps.database.transaction((tx) => releaseChunk(tx, ids.slice(from, from + CHUNK)));
+  let left = [...new Set(scheduleIds)].sort();
+  while (left.length > 0) {
+    const done = await deps.database.transaction((tx) => releaseChunk(tx, left.slice(0, CHUNK)));
+    left = [...left.slice(CHUNK), ...done.more];
     if (done.pending) {
       deps.wake("dispatch");
       deps.wake("expand");
@@ -62,52 +63,54 @@ export async function releaseWaiting(deps: Deps, scheduleIds: readonly string[])
 async function releaseChunk(tx: Tx, ids: readonly string[]) {
   const schedules = await lockWaiters(tx, ids);
   const facts = await waitingFacts(tx, schedules);
-  const decisions = schedules.map((schedule) => decideRelease(toWaiting(schedule, facts)));
-
-  const current = schedules.flatMap((schedule, index) =>
-    decisions[index]!.cancel_current ? (facts.busy.get(schedule.id) ?? []) : [],
-  );
-  const cancelling = await requestCancel(tx, current, "superseded");
-  const settlement = await settleRuns(tx, await changes(tx, decisions));
-  let fired = 0;
+  const { changes, cancelling, more } = await decide(tx, schedules, facts);
+  const settlement = await settleRuns(tx, changes);
+  let pending = settlement.pending;
+  let emitted = settlement.emitted;
   for (const schedule of schedules) {
-    if (dependenciesCompleted(schedule, facts)) {
-      const occurrence_at = Math.max(...schedule.depends_on.map((id) => facts.completed.get(id) ?? 0));
-      const trigger = { trigger_type: "dependency", triggered_by: schedule.name, occurrence_at } as const;
-      await insertScheduleRun(tx, schedule.id, trigger);
-      fired += 1;
-    }
+    if (!dependenciesCompleted(schedule, facts)) continue;
+    const occurrence_at = Math.max(...schedule.depends_on.map((id) => facts.completed.get(id) ?? 0));
+    const trigger = { trigger_type: "dependency", triggered_by: schedule.name, occurrence_at } as const;
+    const run = await insertScheduleRun(tx, schedule.id, trigger);
+    if (run?.status === "skipped") emitted = true;
+    else pending = true;
   }
-  return {
-    pending: settlement.pending || fired > 0,
-    emitted: settlement.emitted,
-    cancelling: cancelling.length > 0,
-  };
+  return { pending, emitted, cancelling, more };
 }
 
-async function changes(tx: Tx, decisions: readonly ReleaseDecision[]) {
+// The runs in the way and those that wait are locked together, in the one order of all.
+async function decide(tx: Tx, schedules: readonly LockedWaiter[], facts: WaitingFacts) {
+  const decisions = schedules.map((schedule) => decideRelease(toWaiting(schedule, facts)));
   const release = new Set(decisions.flatMap((decision) => decision.release));
   const buffer = new Set(decisions.flatMap((decision) => decision.buffer));
   const supersede = new Set(decisions.flatMap((decision) => decision.supersede));
-  const locked = await lockRuns(tx, [...release, ...buffer, ...supersede]);
-  return locked.map((before) => {
-    if (before.status !== "waiting") return { before, after: before, archived: [] };
-    if (buffer.has(before.id)) return { before, after: { ...before, status_reason: "buffered" }, archived: [] };
-    const ended = supersede.has(before.id) ? end(before, "cancelled", "superseded", before.now) : null;
-    return { before, after: ended === null ? go(before) : { ...before, ...ended }, archived: [] };
-  });
-}
-
-// What waited may be dispatched from now on; its time to start counts from now as well.
-function go(run: LockedRun): LockedRun {
-  const available_at = Math.max(run.available_at, run.now);
-  return {
-    ...run,
-    status: "pending",
-    status_reason: null,
-    available_at,
-    deadline_at: available_at + run.policy.start_deadline_seconds * 1_000,
-  };
+  const current = new Set(
+    schedules.flatMap((schedule, index) =>
+      decisions[index]!.cancel_current ? (facts.busy.get(schedule.id) ?? []) : [],
+    ),
+  );
+  let cancelling = false;
+  const changes: RunChange[] = [];
+  for (const before of await lockRuns(tx, [...release, ...buffer, ...supersede, ...current])) {
+    const { id, now } = before;
+    if (current.has(id)) {
+      if (before.completed_at !== null || before.cancel_requested_at !== null) continue;
+      const after = { ...before, cancel_requested_at: now, cancel_reason: "superseded" };
+      changes.push({ before, after, archived: [] });
+      cancelling = true;
+    } else if (before.status === "waiting" && before.cancel_requested_at === null) {
+      const after = buffer.has(id)
+        ? { status_reason: "buffered" }
+        : supersede.has(id)
+          ? end(before, "cancelled", "superseded", now)
+          : letGo(before, now);
+      changes.push({ before, after: { ...before, ...after }, archived: [] });
+    }
+  }
+  const full = (schedule: LockedWaiter) => (facts.waiting.get(schedule.id)?.length ?? 0) >= MOST_WAITING;
+  const moved = (index: number) => decisions[index]!.release.length + decisions[index]!.supersede.length > 0;
+  const more = schedules.filter((schedule, index) => full(schedule) && moved(index)).map((schedule) => schedule.id);
+  return { changes, cancelling, more };
 }
 
 function toWaiting(schedule: LockedWaiter, facts: WaitingFacts) {

@@ -11,8 +11,6 @@ export const FAILPOINTS = [
   "dispatch_uncommitted",
   /** Runs are committed as dispatched, nothing is published yet. */
   "lease_committed",
-  /** The batch is written to the socket, no confirm is awaited yet. */
-  "publish_sent",
   /** The broker has confirmed, the lease still stands. */
   "publish_confirmed",
   "ingest_uncommitted",

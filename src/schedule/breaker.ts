@@ -1,12 +1,19 @@
 import type { Instant } from "./instant.ts";
+import type { BreakerPolicy } from "./policy.ts";
 import type { RunState } from "./run-transitions.ts";
 
-/** What an action's contract says about its circuit breakers; it travels in the policy of each run. */
-export interface BreakerPolicy {
-  /** `"target"` or a JSON pointer (RFC 6901) into the payload. */
-  readonly breaker?: string;
-  readonly breaker_threshold?: number;
-  readonly breaker_cooldown_seconds?: number;
+/** What an action's contract says about its circuit breakers. */
+export interface BreakerContract {
+  readonly key: string;
+  readonly threshold: number;
+  readonly cooldown_seconds: number;
+}
+
+/** The contract as it travels in the policy of each run: whoever counts a failure needs no contracts at hand. */
+export function breakerPolicy(contract: BreakerContract | null): BreakerPolicy {
+  if (contract === null) return {};
+  const { key, threshold, cooldown_seconds } = contract;
+  return { breaker: key, breaker_threshold: threshold, breaker_cooldown_seconds: cooldown_seconds };
 }
 
 /**

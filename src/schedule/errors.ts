@@ -14,3 +14,41 @@ export class InvalidInput extends Error {
     this.errors = errors;
   }
 }
+
+/** What was asked for is not there. The message names it. */
+export class NotFound extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = "NotFound";
+  }
+}
+
+/** What was asked for cannot be done to a thing in its present state, which the error carries. */
+export class Conflict extends Error {
+  readonly state: Readonly<Record<string, unknown>>;
+
+  constructor(message: string, state: Readonly<Record<string, unknown>> = {}) {
+    super(message);
+    this.name = "Conflict";
+    this.state = state;
+  }
+}
+
+/** The caller decided on the ground of a revision that is no longer the current one. */
+export class StaleRevision extends Error {
+  readonly revision: number;
+
+  constructor(revision: number) {
+    super(`the revision is ${revision} by now: somebody has changed it since`);
+    this.name = "StaleRevision";
+    this.revision = revision;
+  }
+}
+
+/** Something the service needs is away or too busy; the same request may succeed in a moment. */
+export class Unavailable extends Error {
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = "Unavailable";
+  }
+}

@@ -14,6 +14,16 @@ export interface Policy {
   readonly notify_on: readonly string[];
 }
 
+/** A policy as it travels with a run: with what its action's contract says about breakers, where it says anything. */
+export type RunPolicy = Policy & BreakerPolicy;
+
+export interface BreakerPolicy {
+  /** `"target"` or a JSON pointer (RFC 6901) into the payload. */
+  readonly breaker?: string;
+  readonly breaker_threshold?: number;
+  readonly breaker_cooldown_seconds?: number;
+}
+
 export type Overlap = "allow" | "skip" | "buffer_one" | "buffer_all" | "cancel_previous";
 /** 1 high, 2 normal, 3 low. */
 export type Priority = 1 | 2 | 3;

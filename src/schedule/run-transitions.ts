@@ -1,5 +1,5 @@
 import type { Instant } from "./instant.ts";
-import type { Policy } from "./policy.ts";
+import type { RunPolicy } from "./policy.ts";
 import { mayRetry, retryDelay } from "./retry.ts";
 
 /*
@@ -40,7 +40,7 @@ export interface RunState {
   /** When the consumer was asked to stop. */
   readonly cancel_sent_at: Instant | null;
   readonly completed_at: Instant | null;
-  readonly policy: Policy;
+  readonly policy: RunPolicy;
 }
 
 /** What a consumer said, already checked against its contract. `worker` is the event's source. */
@@ -89,7 +89,7 @@ export function hasEnded(status: string): status is EndStatus {
 export function applyUpdate(run: RunState, update: StatusUpdate, now: Instant): Transition {
   const begins = update.status === "started" && update.attempt <= run.attempt;
   if (update.attempt !== run.attempt) return unchanged(run, "stale", begins);
-  if (hasEnded(run.status)) return unchanged(run, "late", begins && wasGivenUp(run));
+  if (hasEnded(run.status)) return unchanged(withLateMetrics(run, update), "late", begins && wasGivenUp(run));
   if (run.status === "waiting") return unchanged(run, "stale", begins);
 
   const alive = withReport(started(run, update.worker, now), update);
@@ -210,6 +210,12 @@ function withReport(run: RunState, update: StatusUpdate): RunState {
     progress_message: newest && update.message != null ? update.message : run.progress_message,
     progress_sequence: newest ? update.sequence : run.progress_sequence,
   };
+}
+
+// Instances share the status queue, so a report may be read after the end that was sent after it. What it measured counts.
+function withLateMetrics(run: RunState, update: StatusUpdate): RunState {
+  if (hasEnded(update.status) || update.metrics == null) return run;
+  return { ...run, metrics: withReport(run, update).metrics };
 }
 
 function applied(run: RunState): Transition {

@@ -36,7 +36,9 @@ export async function setUp(actions: readonly Action[] = [job]): Promise<Setup> 
   const { url, prefix, drop } = createTestBroker();
   const topology = buildTopology(prefix, actions);
   const adminConnection = await connect(url);
+  adminConnection.on("error", () => undefined);
   const admin = await adminConnection.createChannel();
+  admin.on("error", () => undefined);
   const log: Setup["log"] = [];
   const logger = pino({ level: "debug" }, { write: (line: string) => void log.push(JSON.parse(line)) });
   // Last registered, first run: brokers and proxies are closed before their queues are deleted.
@@ -69,7 +71,7 @@ export async function setUp(actions: readonly Action[] = [job]): Promise<Setup> 
 }
 
 export const ready = (broker: Broker) =>
-  waitFor(() => broker.publisher.ready, { describe: "the publisher to be ready" });
+  waitFor(() => broker.publisher.ready, { describe: "the publisher to be ready", timeoutMs: 15_000 });
 
 /** Messages for the work queue, their ids and bodies being 0, 1, 2 … */
 export function jobs(setup: Setup, count: number, change: Partial<Outgoing> = {}): Outgoing[] {

@@ -10,6 +10,8 @@ export interface TcpProxy {
   stall(): void;
   /** Passes on everything again, first what was held back. */
   resume(): void;
+  /** The connections there are pass nothing on ever again, and nobody is told; new ones work: a forgotten NAT entry. */
+  forget(): void;
   /** Resets every connection (RST). New ones are accepted. */
   cut(): void;
   /** Resets every connection and those that follow, until `resume`: a server that is away. */
@@ -17,12 +19,30 @@ export interface TcpProxy {
   close(): Promise<void>;
 }
 
+/** One connection through the proxy, for a filter. */
+export interface ProxyLink {
+  toClient(bytes: Buffer): void;
+  toServer(bytes: Buffer): void;
+  /** Resets it, on both sides. */
+  cut(): void;
+}
+
+/** What is passed on in place of a chunk; an empty buffer for nothing. */
+export interface ProxyFilter {
+  fromClient?(chunk: Buffer): Buffer;
+  fromServer?(chunk: Buffer): Buffer;
+}
+
 /** A loopback proxy in front of a server, to do to its connections what networks do. */
-export async function startTcpProxy(targetUrl: string): Promise<TcpProxy> {
+export async function startTcpProxy(
+  targetUrl: string,
+  filterOf: (link: ProxyLink) => ProxyFilter = () => ({}),
+): Promise<TcpProxy> {
   const target = new URL(targetUrl);
   const host = target.hostname.replace(/^\[|\]$/g, "");
   const targetPort = Number(target.port || { "amqp:": 5672, "postgresql:": 5432, "postgres:": 5432 }[target.protocol]);
   const pairs = new Set<readonly [Socket, Socket]>();
+  const forgotten = new Set<readonly [Socket, Socket]>();
   let state: "open" | "stalled" | "refusing" = "open";
 
   const server = createServer({ noDelay: true }, (inner) => {
@@ -30,17 +50,28 @@ export async function startTcpProxy(targetUrl: string): Promise<TcpProxy> {
     const outer = connect({ host, port: targetPort, noDelay: true });
     const pair = [inner, outer] as const;
     pairs.add(pair);
-    for (const [from, to] of [
-      [inner, outer],
-      [outer, inner],
+    const filter = filterOf({
+      toClient: (bytes) => void inner.write(bytes),
+      toServer: (bytes) => void outer.write(bytes),
+      cut() {
+        inner.resetAndDestroy();
+        outer.resetAndDestroy();
+      },
+    });
+    for (const [from, to, pass] of [
+      [inner, outer, filter.fromClient?.bind(filter)],
+      [outer, inner, filter.fromServer?.bind(filter)],
     ] as const) {
       from.on("data", (chunk) => {
-        if (!to.write(chunk)) from.pause();
+        const bytes = pass === undefined ? chunk : pass(chunk);
+        if (bytes.length > 0 && !to.write(bytes)) from.pause();
       });
-      to.on("drain", () => state !== "stalled" && from.resume());
+      to.on("drain", () => state !== "stalled" && !forgotten.has(pair) && from.resume());
       from.on("end", () => to.end());
       from.on("error", () => to.resetAndDestroy());
       from.on("close", () => {
+        // The other side of a link that is dead hears of nothing.
+        if (forgotten.has(pair)) return;
         pairs.delete(pair);
         to.destroy();
       });
@@ -56,6 +87,7 @@ export async function startTcpProxy(targetUrl: string): Promise<TcpProxy> {
 
   const everySocket = () => [...pairs].flat();
   const cut = () => {
+    forgotten.clear();
     for (const socket of everySocket()) socket.resetAndDestroy();
   };
   return {
@@ -70,7 +102,13 @@ export async function startTcpProxy(targetUrl: string): Promise<TcpProxy> {
     },
     resume() {
       state = "open";
-      for (const socket of everySocket()) socket.resume();
+      for (const pair of pairs) if (!forgotten.has(pair)) for (const socket of pair) socket.resume();
+    },
+    forget() {
+      for (const pair of pairs) {
+        forgotten.add(pair);
+        for (const socket of pair) socket.pause();
+      }
     },
     cut,
     refuse() {
@@ -78,6 +116,7 @@ export async function startTcpProxy(targetUrl: string): Promise<TcpProxy> {
       cut();
     },
     async close() {
+      state = "refusing";
       cut();
       await new Promise((resolve) => server.close(resolve));
     },

@@ -1,0 +1,108 @@
+import { chmod, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { pino } from "pino";
+import { startPostgres } from "../dev/services/postgres.ts";
+import { loadActions } from "../src/contracts/action-registry.ts";
+import { connect } from "../src/database/connection.ts";
+import { migrate } from "../src/database/migrate.ts";
+import { ensurePools } from "../src/database/pools.ts";
+import type { Deps } from "../src/deps.ts";
+import { plan } from "../src/passes/plan.ts";
+import { median } from "./support/figures.ts";
+
+/*
+ * N schedules with distinct cron expressions in many zones are edited with one statement; how fast the plan pass gets
+ * through them, in one loop as in the service: `npx tsx bench/planning.ts [schedules] [rounds]`. Postgres is private, on
+ * this machine's disk, with fsync on. It exits with 1 below the limit.
+ */
+const COUNT = Number(process.argv[2] ?? 100_000);
+const ROUNDS = Number(process.argv[3] ?? 3);
+const LIMIT_PER_SECOND = 20_000;
+const CONTRACTS = fileURLToPath(new URL("../contracts", import.meta.url));
+
+const EDITS: Readonly<Record<string, string>> = {
+  payload: `payload = '{"source": "stratninja", "max_strategies": 21}'`,
+  timing: `cron_expression = '1' || substr(cron_expression, 2), jitter_seconds = 1`,
+  pause: "paused_until = 'infinity'",
+  resume: "paused_until = NULL",
+};
+
+const directory = await mkdtemp(join(tmpdir(), "pocketwatch-bench-"));
+await chmod(directory, 0o711);
+const postgres = await startPostgres({ directory: join(directory, "postgres") });
+await migrate(postgres.url);
+const database = connect({ url: postgres.url, logger: pino({ level: "silent" }) });
+const sql = (text: string, values: unknown[] = []) => database.pool.query(text, values);
+// Bulk edits take longer than a session of the service may.
+database.pool.on("connect", (client) => void client.query("SET statement_timeout = 0").catch(() => {}));
+const registry = await loadActions(CONTRACTS);
+await database.transaction((tx) =>
+  ensurePools(
+    tx,
+    registry.list().flatMap((action) => action.pool ?? []),
+  ),
+);
+const deps = {
+  database,
+  actions: () => registry,
+  wake: () => {},
+  logger: pino({ level: "silent" }),
+} as unknown as Deps;
+
+async function planAll(): Promise<number> {
+  const began = performance.now();
+  let planned = 0;
+  for (;;) {
+    const result = await plan(deps);
+    planned += result.planned;
+    if (!result.full) break;
+  }
+  const rate = planned / ((performance.now() - began) / 1_000);
+  const { rows } = await sql("SELECT min(problem) AS problem FROM schedules");
+  if (rows[0].problem !== null) throw new Error(rows[0].problem);
+  if (planned !== COUNT) throw new Error(`${planned} of ${COUNT} schedules were planned`);
+  return rate;
+}
+
+async function seconds(work: () => Promise<unknown>): Promise<number> {
+  const began = performance.now();
+  await work();
+  return (performance.now() - began) / 1_000;
+}
+
+const inserting = await seconds(() =>
+  sql(
+    `INSERT INTO schedules (name, kind, cron_expression, timezone, labels, action, payload)
+     SELECT 'schedule ' || n, 'cron', format('%s %s %s * *', n % 60, n / 60 % 24, 1 + n / 1440 % 28), z.zones[n % cardinality(z.zones) + 1],
+       jsonb_build_object('team', 'team ' || n % 50), 'scout.trigger', '{"source": "stratninja", "max_strategies": 20}'
+     FROM generate_series(1, $1) AS n, (SELECT $2::text[] AS zones) AS z`,
+    [COUNT, Intl.supportedValuesOf("timeZone").filter((_, index) => index % 8 === 0)],
+  ),
+);
+console.log(`${COUNT} schedules inserted in ${inserting.toFixed(1)} s`);
+console.log(
+  `${"first planning".padEnd(16)}${Math.round(await planAll())
+    .toLocaleString("en")
+    .padStart(8)} rows/s`,
+);
+
+const rates: number[] = [];
+for (let round = 0; round < ROUNDS; round += 1) {
+  for (const [name, set] of Object.entries(EDITS)) {
+    const editing = await seconds(() => sql(`UPDATE schedules SET ${set}`));
+    const rate = await planAll();
+    rates.push(rate);
+    const words = `${name.padEnd(16)}${Math.round(rate).toLocaleString("en").padStart(8)} rows/s`;
+    console.log(`${words}  (the edit itself: ${editing.toFixed(1)} s)`);
+  }
+}
+const middle = Math.round(median(rates));
+console.log(
+  `median ${middle.toLocaleString("en")} rows/s; at least ${LIMIT_PER_SECOND.toLocaleString("en")} are wanted`,
+);
+if (middle < LIMIT_PER_SECOND) process.exitCode = 1;
+await database.close();
+await postgres.remove();
+await rm(directory, { recursive: true, force: true });

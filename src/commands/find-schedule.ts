@@ -1,0 +1,30 @@
+import type { Tx } from "../database/connection.ts";
+import { findScheduleId, lockSchedule } from "../database/schedule-runs.ts";
+import type { ScheduleRow } from "../database/schema.ts";
+import { NotFound, StaleRevision } from "../schedule/errors.ts";
+
+/**
+ * The schedule with this id or name, locked: whoever wants a run of it, or changes it, holds this lock first.
+ * @throws NotFound
+ */
+export async function lockNamedSchedule(tx: Tx, idOrName: string): Promise<ScheduleRow> {
+  const schedule = await lockSchedule(tx, await scheduleId(tx, idOrName));
+  if (schedule === undefined) throw noSchedule(idOrName);
+  return schedule;
+}
+
+/** @throws NotFound */
+export async function scheduleId(tx: Tx, idOrName: string): Promise<string> {
+  const id = await findScheduleId(tx, idOrName);
+  if (id === undefined) throw noSchedule(idOrName);
+  return id;
+}
+
+function noSchedule(idOrName: string): NotFound {
+  return new NotFound(`there is no schedule ${JSON.stringify(idOrName)}`);
+}
+
+/** @throws StaleRevision where the caller decided on an earlier revision than the present one */
+export function checkRevision(schedule: { readonly revision: number }, expected: number | null): void {
+  if (expected !== null && schedule.revision !== expected) throw new StaleRevision(schedule.revision);
+}

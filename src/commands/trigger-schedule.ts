@@ -1,0 +1,75 @@
+import type { Tx } from "../database/connection.ts";
+import type { RequestKey } from "../database/requests.ts";
+import { insertScheduleRun, type ScheduleTrigger } from "../database/schedule-runs.ts";
+import type { RunRow, ScheduleRow } from "../database/schema.ts";
+import type { Deps } from "../deps.ts";
+import { Conflict, InvalidInput } from "../schedule/errors.ts";
+import type { Priority } from "../schedule/policy.ts";
+import { lockNamedSchedule } from "./find-schedule.ts";
+import { once, type Triggered } from "./once.ts";
+import { planNow } from "./plan-now.ts";
+
+export interface TriggerInput {
+  /** undefined: the schedule's own. */
+  readonly payload?: unknown;
+  readonly priority?: Priority | null | undefined;
+  readonly traceparent?: string | null | undefined;
+}
+
+/**
+ * Runs a schedule now, whatever its timing says: `next_run_at` does not move, a pause does not matter, overlap is obeyed.
+ * @param key asking again under it gives the same run
+ * @throws NotFound; InvalidInput on `payload`; Conflict where the schedule has a problem
+ */
+export async function triggerSchedule(
+  deps: Deps,
+  idOrName: string,
+  input: TriggerInput,
+  key: RequestKey | null,
+  actor: string,
+): Promise<Triggered> {
+  const { payload, priority = null, traceparent = null } = input;
+  const request: ScheduleTrigger = { trigger_type: "manual", triggered_by: actor, payload, priority, traceparent };
+  const asked = { schedule_name: idOrName, request: { trigger: idOrName, payload, priority } };
+  const triggered = await deps.database.transaction(
+    (tx) => once(tx, key, asked, actor, () => trigger(deps, tx, idOrName, request)),
+    { actor },
+  );
+  if (!triggered.repeated) followRun(deps, triggered.run);
+  return triggered;
+}
+
+/** Inserts a run of a usable schedule, inside a command's transaction. */
+export async function trigger(deps: Deps, tx: Tx, idOrName: string, request: ScheduleTrigger): Promise<RunRow> {
+  const schedule = await lockNamedSchedule(tx, idOrName);
+  // Edited by SQL a moment ago: what it says now counts, not what was planned before.
+  if (schedule.needs_planning) await planNow(deps, tx, schedule.id).catch(refuse);
+  checkPayload(deps, schedule, request.payload);
+  const run = await insertScheduleRun(tx, schedule.id, request);
+  if (run === null) throw cannotRun(schedule.problem ?? "it has not been planned");
+  return run;
+}
+
+function refuse(error: unknown): never {
+  throw error instanceof InvalidInput ? cannotRun(error.message) : error;
+}
+
+function checkPayload(deps: Deps, schedule: ScheduleRow, payload: unknown): void {
+  if (payload === undefined) return;
+  const errors = deps.actions().find(schedule.action, schedule.action_version)?.validatePayload(payload) ?? [];
+  if (errors.length > 0) throw new InvalidInput(errors);
+}
+
+function cannotRun(problem: string): Conflict {
+  return new Conflict(`the schedule cannot be used: ${problem}`, { state: "problem", problem });
+}
+
+/** Wakes whoever has to do something about a new run. After the commit. */
+export function followRun(deps: Deps, run: RunRow): void {
+  deps.metrics.runs_created.inc({ trigger_type: run.trigger_type, status: run.status });
+  if (run.status === "pending") deps.wake(run.child_total === null ? "dispatch" : "expand");
+  // It waits for another run, which may have ended meanwhile, or is to be cancelled in its favour.
+  if (run.status === "waiting") deps.wake("supervise");
+  // Skipped, which may have to be told.
+  if (run.status === "skipped") deps.wake("relay");
+}

@@ -1,0 +1,142 @@
+import { getTableColumns } from "drizzle-orm";
+import { type Conditions, conditions, containing } from "./conditions.ts";
+import type { Statement, Tx } from "./connection.ts";
+import { type ScheduleRow, type Status, schedules } from "./schema.ts";
+
+export type ScheduleState = "active" | "paused" | "disabled" | "finished" | "problem";
+
+/** A schedule as it is shown. */
+export interface ScheduleView extends ScheduleRow {
+  readonly state: ScheduleState;
+  readonly last_run_status: Status | null;
+}
+
+const STATE = `CASE
+  WHEN s.problem IS NOT NULL THEN 'problem'
+  WHEN NOT s.enabled THEN 'disabled'
+  WHEN s.paused_until > pocketwatch_now() THEN 'paused'
+  WHEN s.run_count >= s.max_runs
+    OR (s.kind NOT IN ('event', 'manual') AND s.next_run_at IS NULL AND NOT s.needs_planning) THEN 'finished'
+  ELSE 'active' END`;
+
+// Named one by one: a connection's prepared "SELECT *" breaks when a migration adds a column.
+const COLUMNS = Object.keys(getTableColumns(schedules))
+  .map((column) => `s.${column}`)
+  .join(", ");
+const VIEW = `SELECT ${COLUMNS}, ${STATE} AS state,
+  (SELECT r.status FROM runs r WHERE r.id = s.last_run_id) AS last_run_status FROM schedules s`;
+
+const ONE: Statement = { name: "view_schedule", text: `${VIEW} WHERE s.id = $1` };
+
+export async function viewSchedule(tx: Tx, id: string): Promise<ScheduleView | undefined> {
+  const [schedule] = await tx.query<ScheduleView>(ONE, [id]);
+  return schedule;
+}
+
+export interface ScheduleFilter {
+  readonly state?: readonly ScheduleState[] | undefined;
+  readonly kind?: readonly string[] | undefined;
+  readonly action?: readonly string[] | undefined;
+  readonly priority?: readonly number[] | undefined;
+  readonly pool?: readonly string[] | undefined;
+  readonly labels?: Readonly<Record<string, string>> | undefined;
+  /** Labels that must be there, whatever their value. */
+  readonly label_names?: readonly string[] | undefined;
+  readonly text?: string | undefined;
+}
+
+/** Schedules by name, those after `after`. */
+export function listSchedules(
+  tx: Tx,
+  filter: ScheduleFilter,
+  page: { readonly after: string | null; readonly limit: number },
+): Promise<ScheduleView[]> {
+  const where = filtered(filter);
+  if (page.after !== null) where.add("s.name > $?", page.after);
+  const limit = where.parameter(page.limit);
+  return tx.query<ScheduleView>(`${VIEW} ${where.where} ORDER BY s.name LIMIT ${limit}`, where.values);
+}
+
+/** Ids and names of schedules by id, for commands that concern many. */
+export function matchSchedules(
+  tx: Tx,
+  filter: ScheduleFilter,
+  limit: number,
+): Promise<{ id: string; name: string; state: ScheduleState }[]> {
+  const where = filtered(filter);
+  const most = where.parameter(limit);
+  const text = `SELECT s.id, s.name, ${STATE} AS state FROM schedules s ${where.where} ORDER BY s.id LIMIT ${most}`;
+  return tx.query(text, where.values);
+}
+
+function filtered(filter: ScheduleFilter): Conditions {
+  const where = conditions();
+  if (filter.state !== undefined) where.add(`${STATE} = ANY($?)`, filter.state);
+  if (filter.kind !== undefined) where.add("s.kind = ANY($?)", filter.kind);
+  if (filter.action !== undefined) where.add("s.action = ANY($?)", filter.action);
+  if (filter.priority !== undefined) where.add("(s.resolved->>'priority')::int = ANY($?)", filter.priority);
+  if (filter.pool !== undefined) where.add("s.resolved->>'pool' = ANY($?)", filter.pool);
+  // The first half is what the partial index of labels asks for.
+  if (filter.labels !== undefined) {
+    where.add("s.labels <> '{}'::jsonb AND s.labels @> $?::jsonb", JSON.stringify(filter.labels));
+  }
+  if (filter.label_names !== undefined) {
+    where.add("s.labels <> '{}'::jsonb AND s.labels ?& $?::text[]", filter.label_names);
+  }
+  if (filter.text !== undefined) {
+    where.add("s.name ILIKE $? OR s.description ILIKE $?", containing(filter.text));
+  }
+  return where;
+}
+
+const BY_NAMES: Statement = {
+  name: "schedule_ids_by_name",
+  text: "SELECT id, name FROM schedules WHERE name = ANY($1::text[])",
+};
+
+/** Name → id of those that exist. */
+export async function scheduleIdsByName(tx: Tx, names: readonly string[]): Promise<Map<string, string>> {
+  const rows = await tx.query<{ id: string; name: string }>(BY_NAMES, [names]);
+  return new Map(rows.map((row) => [row.name, row.id]));
+}
+
+const TRIGGERED: Statement = {
+  name: "triggered_schedules",
+  text: `${VIEW} WHERE (s.webhook_pattern IS NOT NULL OR s.channel_pattern IS NOT NULL) AND s.name > $1
+    ORDER BY s.name LIMIT $2`,
+};
+
+/** Schedules that something outside can fire, by name. */
+export function listTriggered(tx: Tx, after: string, limit: number): Promise<ScheduleView[]> {
+  return tx.query<ScheduleView>(TRIGGERED, [after, limit]);
+}
+
+const PATTERNS: Record<"webhook" | "channel", Statement> = {
+  webhook: {
+    name: "webhook_patterns",
+    text: "SELECT id, webhook_pattern AS pattern FROM schedules WHERE webhook_pattern IS NOT NULL ORDER BY id",
+  },
+  channel: {
+    name: "channel_patterns",
+    text: "SELECT id, channel_pattern AS pattern FROM schedules WHERE channel_pattern IS NOT NULL ORDER BY id",
+  },
+};
+
+export function triggerPatterns(
+  tx: Tx,
+  kind: "webhook" | "channel",
+): Promise<{ readonly id: string; readonly pattern: string }[]> {
+  return tx.query(PATTERNS[kind]);
+}
+
+const MISSING: Statement = {
+  name: "missing_schedules",
+  text: `
+    SELECT m.id FROM unnest($1::uuid[]) AS m (id) WHERE NOT EXISTS (SELECT FROM schedules s WHERE s.id = m.id)`,
+};
+
+/** Those of these ids that no schedule has. */
+export async function missingSchedules(tx: Tx, ids: readonly string[]): Promise<string[]> {
+  const rows = await tx.query<{ id: string }>(MISSING, [ids]);
+  return rows.map((row) => row.id);
+}

@@ -1,0 +1,44 @@
+import type { Metrics } from "../runtime/metrics.ts";
+import { pathOf, problem, sendProblem } from "./problem.ts";
+import type { Server } from "./request.ts";
+
+/** What the service needs; false: it is not there (yet). */
+export interface Readiness {
+  readonly database: boolean;
+  readonly broker: boolean;
+  readonly migrations: boolean;
+}
+
+export interface HealthOptions {
+  readonly readiness: () => Promise<Readiness>;
+  readonly metrics: Metrics;
+}
+
+const tags = ["health"];
+
+export function healthRoutes(server: Server, { readiness, metrics }: HealthOptions): void {
+  server.get("/livez", { config: { scope: "none" }, schema: { tags, summary: "The process answers" } }, () => ({
+    status: "alive",
+  }));
+
+  server.get(
+    "/readyz",
+    { config: { scope: "none" }, schema: { tags, summary: "Everything the service needs is there" } },
+    async (request, reply) => {
+      const checks = await readiness();
+      const missing = Object.entries(checks).flatMap(([name, ready]) => (ready ? [] : [name]));
+      if (missing.length === 0) return { status: "ready", ...checks };
+      const answer = problem(503, `not ready: ${missing.join(", ")}`, pathOf(request));
+      return sendProblem(reply, { ...answer, not_ready: missing, ...checks });
+    },
+  );
+
+  server.get(
+    "/metrics",
+    { config: { scope: "read" }, schema: { tags, summary: "Figures for Prometheus", produces: ["text/plain"] } },
+    async (_request, reply) => {
+      reply.type(metrics.registry.contentType);
+      return metrics.registry.metrics();
+    },
+  );
+}

@@ -1,0 +1,24 @@
+import type { Settlement } from "../database/settle-runs.ts";
+import type { Deps } from "../deps.ts";
+import { releaseBreakers } from "./probe.ts";
+import { release } from "./release.ts";
+
+/**
+ * What follows from settled runs once they are committed: whoever has something to do is woken, and what waited for them
+ * is released. A release that fails does not undo what was committed: supervise makes it good.
+ */
+export async function follow(deps: Deps, settlement: Settlement): Promise<void> {
+  for (const { status, status_reason, action } of settlement.finished) {
+    deps.metrics.runs_ended.inc({ status, reason: status_reason ?? "", action });
+  }
+  if (settlement.pending) deps.wake("dispatch");
+  if (settlement.emitted) deps.wake("relay");
+  if (settlement.breakers.opened) deps.wake("supervise");
+  try {
+    await release(deps, settlement.ended);
+    await releaseBreakers(deps, settlement.breakers.closed);
+  } catch (error) {
+    deps.logger.warn({ err: error }, "what waited for ended runs is released later");
+    deps.wake("supervise");
+  }
+}

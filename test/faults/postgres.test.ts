@@ -1,0 +1,111 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import pg from "pg";
+import { scenario } from "./scenario.ts";
+import type { World } from "./world.ts";
+
+/* 7, 8, 20 and 24: what happens to sessions of Postgres, and between them. The server itself lives. */
+
+const proxies = (world: World) => world.instances.map((instance) => instance.toPostgres);
+
+scenario({
+  name: "7 silent partition of one instance from Postgres, 25 s",
+  together: true,
+  async fault(world) {
+    await world.at(2);
+    world.instance("a").toPostgres.stall();
+    await world.at(27);
+    world.instance("a").toPostgres.resume();
+  },
+  seconds: 28,
+  settle_seconds: 90,
+});
+
+scenario({
+  name: "7 silent partition of everybody from Postgres, 20 s",
+  together: true,
+  async fault(world) {
+    await world.at(2);
+    for (const proxy of proxies(world)) proxy.stall();
+    await world.at(22);
+    for (const proxy of proxies(world)) proxy.resume();
+  },
+  seconds: 23,
+  settle_seconds: 90,
+});
+
+scenario({
+  name: "7 the network forgets the connections to Postgres; new ones work",
+  together: true,
+  async fault(world) {
+    await world.at(2);
+    for (const proxy of proxies(world)) proxy.forget();
+  },
+  settle_seconds: 90,
+});
+
+scenario({
+  name: "8 backends terminated in any statement, every 100 ms",
+  together: true,
+  async fault(world) {
+    for (let at = 1; at < 6; at += 0.1) {
+      await world.at(at);
+      await world.rows(
+        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE datname = current_database() AND application_name LIKE 'pocketwatch%'`,
+      );
+    }
+  },
+});
+
+scenario({
+  name: "8 replies to COMMIT lost, 40 times",
+  together: true,
+  async fault(world) {
+    for (let at = 1; at < 6; at += 0.25) {
+      await world.at(at);
+      for (const proxy of proxies(world)) proxy.loseCommits(1);
+    }
+  },
+  async check(world) {
+    const lost = proxies(world).reduce((sum, proxy) => sum + proxy.lost, 0);
+    if (lost < 20) throw new Error(`only ${lost} commits were lost`);
+  },
+});
+
+scenario({
+  name: "20 a transaction held open for 20 s, with a snapshot and locks on schedules",
+  together: true,
+  async fault(world) {
+    const holder = new pg.Client({ connectionString: world.databaseUrl, application_name: "rig, holding" });
+    await holder.connect();
+    await holder.query("BEGIN ISOLATION LEVEL REPEATABLE READ");
+    await holder.query("SELECT count(*) FROM runs");
+    await holder.query(
+      "UPDATE schedules SET description = 'held' WHERE name IN ('steady 0', 'exclusive 0', 'fleet 0')",
+    );
+    await world.at(20);
+    await holder.query("COMMIT");
+    await holder.end();
+  },
+  seconds: 21,
+});
+
+scenario({
+  name: "24 schedules edited by SQL within milliseconds of their instants",
+  together: true,
+  async fault(world) {
+    const editor = new pg.Client({ connectionString: world.databaseUrl, application_name: "rig, editing" });
+    await editor.connect();
+    for (let round = 0; Date.now() < world.end; round++) {
+      // From 8 ms before each half second to 8 ms after: half of them are instants.
+      const next = Math.ceil((Date.now() + 20) / 500) * 500 + (round % 17) - 8;
+      await sleep(next - Date.now());
+      await editor.query(
+        "UPDATE schedules SET payload = jsonb_build_object('edit', $1::int) WHERE name LIKE 'steady%'",
+        [round],
+      );
+    }
+    await editor.end();
+  },
+  seconds: 15,
+});

@@ -1,0 +1,114 @@
+import { existsSync } from "node:fs";
+import { scenario, startPair } from "./scenario.ts";
+import type { World } from "./world.ts";
+
+/* 11, 18 and 22: processes that stand still, that have another idea of the time, or too much to do. */
+
+for (const [failpoint, words] of [
+  ["lease_committed", "between commit and publish"],
+  ["publish_confirmed", "between confirm and the end of its lease"],
+  ["fire_uncommitted", "inside fire's transaction"],
+  ["ingest_committed", "between ingest's commit and its ack"],
+]) {
+  scenario({
+    name: `11 stopped for 35 s ${words}, then resumed`,
+    together: true,
+    async start(world) {
+      await Promise.all([world.startInstance("a", { failpoint: `${failpoint}:pause:2` }), world.startInstance("b")]);
+      world.startConsumer();
+    },
+    async fault(world) {
+      await world.at(36);
+      await world.instance("a").signal("SIGCONT");
+    },
+    seconds: 10,
+    settle_seconds: 90,
+  });
+}
+
+scenario({
+  name: "11 everybody stopped for 35 s at an arbitrary moment, then resumed",
+  together: true,
+  async fault(world) {
+    await world.at(2);
+    for (const instance of world.instances) await instance.signal("SIGSTOP");
+    await world.at(37);
+    for (const instance of world.instances) await instance.signal("SIGCONT");
+  },
+  seconds: 38,
+  settle_seconds: 90,
+});
+
+const FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
+const hasFaketime = existsSync(FAKETIME);
+if (!hasFaketime) console.log(`Skipped: 18, clocks that are wrong (no ${FAKETIME}; Debian's package is faketime).`);
+
+/** The wall clock lies; durations stay true, as they do when a clock is set. */
+const wrongClock = (FAKETIME_OFFSET: string) => ({
+  LD_PRELOAD: FAKETIME,
+  FAKETIME: FAKETIME_OFFSET,
+  FAKETIME_DONT_FAKE_MONOTONIC: "1",
+  DONT_FAKE_MONOTONIC: "1",
+});
+
+if (hasFaketime) {
+  scenario({
+    name: "18 clocks wrong by two hours, one ahead and one behind",
+    together: true,
+    async start(world) {
+      await Promise.all([
+        world.startInstance("ahead", { environment: wrongClock("+2h") }),
+        world.startInstance("behind", { environment: wrongClock("-2h") }),
+      ]);
+      world.startConsumer();
+    },
+    fault: async (world) => {
+      const [first, second] = world.instances.map(({ log }) => Date.parse(String(log.at(-1)!.time)));
+      if (Math.abs(first! - second!) < 3 * 3_600_000) throw new Error("the clocks are not wrong");
+    },
+  });
+}
+
+scenario({
+  name: "22 three database connections for 2,000 runs at one instant",
+  together: true,
+  async start(world) {
+    const environment = { DATABASE_POOL_SIZE: "3" };
+    await Promise.all([world.startInstance("a", { environment }), world.startInstance("b", { environment })]);
+    world.startConsumer();
+  },
+  plan: [
+    { name: "burst", count: 2_000, columns: { overlap: "allow" } },
+    { name: "steady", count: 10, every: 1, columns: { overlap: "allow", catchup: "all" } },
+  ],
+  fault: async () => {},
+});
+
+scenario({
+  name: "22 event loop blocked for 5 s while a batch is published",
+  together: true,
+  async start(world) {
+    await Promise.all([world.startInstance("a", { failpoint: "lease_committed:block:3" }), world.startInstance("b")]);
+    world.startConsumer();
+  },
+  fault: async () => {},
+});
+
+async function shutDownUnderLoad(world: World): Promise<void> {
+  // One instance at a time is replaced, as a rolling restart does.
+  for (const [at, name] of [
+    [2, "a"],
+    [5, "b"],
+  ] as const) {
+    await world.at(at);
+    const [how] = await Promise.all([world.instance(name).stop(), world.startInstance(`${name}2`)]);
+    if (how !== "exit code 0") throw new Error(`${name} ended with ${how}`);
+  }
+}
+
+scenario({
+  name: "shutdown: rolling restart (SIGTERM) under load",
+  together: true,
+  start: startPair,
+  fault: shutDownUnderLoad,
+});

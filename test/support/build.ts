@@ -1,0 +1,29 @@
+import { execFile } from "node:child_process";
+import { cp, mkdtemp, symlink } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+
+export const CHECKOUT = fileURLToPath(new URL("../..", import.meta.url));
+
+const run = promisify(execFile);
+
+/**
+ * Compiles the service as it stands now into a folder of its own and answers that folder. Child processes then start in
+ * a third of the time that tsx takes, and an edit during a long run does not change what is being tested.
+ *
+ * @param source another checkout, for two versions at once; FAULTS_SOURCE names the one to be tested
+ */
+export async function buildService(source = process.env.FAULTS_SOURCE ?? CHECKOUT): Promise<string> {
+  const root = await mkdtemp(join(tmpdir(), "pocketwatch-build-"));
+  const tsc = join(CHECKOUT, "node_modules/.bin/tsc");
+  const args = ["-p", join(source, "tsconfig.build.json"), "--outDir", join(root, "dist"), "--sourceMap", "false"];
+  // Types are the check's business; what can be emitted is emitted.
+  await run(tsc, args, { cwd: source }).catch(() => {});
+  for (const each of ["drizzle", "contracts", "package.json"]) {
+    await cp(join(source, each), join(root, each), { recursive: true });
+  }
+  await symlink(join(CHECKOUT, "node_modules"), join(root, "node_modules"));
+  return root;
+}
