@@ -27,7 +27,10 @@ export default defineConfig({
               test: {
                 name: "faults",
                 include: ["test/faults/**/*.test.ts"],
-                exclude: ["test/faults/selection.test.ts"],
+                exclude: [
+                  "test/faults/selection.test.ts",
+                  ...(process.env.SOAK_MINUTES ? [] : ["test/faults/soak.test.ts"]),
+                ],
                 // One worker, so that all files share one pair of servers, and faults come one at a time.
                 isolate: false,
                 fileParallelism: false,

@@ -1,12 +1,12 @@
 import { createSchedule, createSchedules } from "./commands/create-schedule.ts";
 import { deleteSchedule } from "./commands/delete-schedule.ts";
-import { scheduleId } from "./commands/find-schedule.ts";
+import { scheduleId, viewNamedSchedule } from "./commands/find-schedule.ts";
 import { runAction } from "./commands/run-action.ts";
 import { triggerSchedule } from "./commands/trigger-schedule.ts";
 import { replaceSchedule, updateSchedule } from "./commands/update-schedule.ts";
 import { asAnswer } from "./database/failures.ts";
 import { endedAttempts, listRuns, viewRun } from "./database/run-queries.ts";
-import { listSchedules, viewSchedule } from "./database/schedule-queries.ts";
+import { listSchedules } from "./database/schedule-queries.ts";
 import type { Deps } from "./deps.ts";
 import type { Api } from "./http/api.ts";
 import { NotFound } from "./schedule/errors.ts";
@@ -18,12 +18,7 @@ export function createApi(deps: Deps): Api {
     createSchedule: (input, actor) => createSchedule(deps, input, actor),
     createSchedules: (inputs, actor) => createSchedules(deps, inputs, actor),
     listSchedules: (filter, page) => database.transaction((tx) => listSchedules(tx, filter, page)),
-    getSchedule: (idOrName) =>
-      database.transaction(async (tx) => {
-        const schedule = await viewSchedule(tx, await scheduleId(tx, idOrName));
-        if (schedule === undefined) throw new NotFound("the schedule was deleted just now");
-        return schedule;
-      }),
+    getSchedule: (idOrName) => database.transaction((tx) => viewNamedSchedule(tx, idOrName)),
     updateSchedule: (...asked) => updateSchedule(deps, ...asked),
     replaceSchedule: (...asked) => replaceSchedule(deps, ...asked),
     deleteSchedule: (...asked) => deleteSchedule(deps, ...asked),

@@ -151,8 +151,10 @@ export async function startApp(config: Config): Promise<App> {
 }
 
 async function answers(database: Database): Promise<boolean> {
-  return database.transaction((tx) => tx.query("SELECT 1")).then(
-    () => true,
-    () => false,
-  );
+  return database
+    .transaction((tx) => tx.query("SELECT 1"))
+    .then(
+      () => true,
+      () => false,
+    );
 }

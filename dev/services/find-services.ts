@@ -6,7 +6,7 @@ import { engineAnswers, postgresContainer, rabbitmqContainer } from "./container
 import { startPostgres } from "./postgres.ts";
 import { startRabbitmq } from "./rabbitmq.ts";
 import { findRabbitmqServer, NO_BROKER } from "./rabbitmq-server.ts";
-import type { Broker, Say, Service } from "./service.ts";
+import { type Broker, CannotStart, type Say, type Service } from "./service.ts";
 
 /** Where Postgres and RabbitMQ are, and what of it is ours; a server somebody else runs is only a URL. */
 export interface Services {
@@ -67,7 +67,7 @@ async function brokerForStart(directory: string, say: Say): Promise<Broker> {
 
 async function installedOrInstall(say: Say): Promise<string> {
   const server = findRabbitmqServer() ?? ((await aptInstall(["rabbitmq-server"], say)) ? findRabbitmqServer() : null);
-  if (server === null) throw NO_BROKER;
+  if (server === null) throw new CannotStart(NO_BROKER);
   return server;
 }
 

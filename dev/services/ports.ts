@@ -1,17 +1,27 @@
+import { randomInt } from "node:crypto";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 
+/** Whether nobody has the port, on loopback or on all interfaces. */
 export async function isFree(port: number): Promise<boolean> {
-  return (await listenOnce(port)) !== null;
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once("error", () => resolve(false));
+    server.listen({ port, host: "127.0.0.1", exclusive: true }, () => server.close(() => resolve(true)));
+  });
 }
 
-/** A free loopback port: the first of the wanted ones that nobody has, otherwise whichever the system offers. */
+/**
+ * A free loopback port: the first of the wanted ones that is free, else one drawn from below the range that systems
+ * lend to outgoing connections, where it could be lent out before the server that it is meant for takes it.
+ */
 export async function freePort(...wanted: readonly number[]): Promise<number> {
   for (const port of wanted) if (await isFree(port)) return port;
-  const port = await listenOnce(0);
-  if (port === null) throw new Error("the system has no free loopback port");
-  return port;
+  for (;;) {
+    const port = randomInt(20_000, 32_000);
+    if (await isFree(port)) return port;
+  }
 }
 
 /**
@@ -34,16 +44,4 @@ export async function rememberedPorts<Name extends string>(
   await mkdir(directory, { recursive: true });
   await writeFile(file, JSON.stringify(ports));
   return ports;
-}
-
-/** Binds the port for a moment; null if somebody has it, also on all interfaces. */
-async function listenOnce(port: number): Promise<number | null> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.once("error", () => resolve(null));
-    server.listen({ port, host: "127.0.0.1", exclusive: true }, () => {
-      const address = server.address();
-      server.close(() => resolve(address !== null && typeof address === "object" ? address.port : null));
-    });
-  });
 }

@@ -1,6 +1,5 @@
 import { accessSync, constants, existsSync, readdirSync } from "node:fs";
 import { delimiter, join } from "node:path";
-import { CannotStart } from "./service.ts";
 
 /** The start script of an installed RabbitMQ that any user may run, or null. */
 export function findRabbitmqServer(): string | null {
@@ -11,14 +10,12 @@ export function findRabbitmqServer(): string | null {
   return folders.map((folder) => join(folder, "rabbitmq-server")).find(isExecutable) ?? null;
 }
 
-export const NO_BROKER = new CannotStart(
-  [
-    "There is no RabbitMQ to work with. Any one of these is enough:",
-    "  - install rabbitmq-server (it is run privately, its system service is not needed)",
-    "  - start Docker, so that rabbitmq:4-management can be run",
-    "  - set AMQP_URL (for the tests: TEST_AMQP_URL) to a broker, e.g. amqp://guest:guest@localhost:5672",
-  ].join("\n"),
-);
+export const NO_BROKER = [
+  "There is no RabbitMQ to work with. Any one of these is enough:",
+  "  - install rabbitmq-server (it is run privately, its system service is not needed)",
+  "  - start Docker, so that rabbitmq:4-management can be run",
+  "  - set AMQP_URL (for the tests: TEST_AMQP_URL) to a broker, e.g. amqp://guest:guest@localhost:5672",
+].join("\n");
 
 function isExecutable(file: string): boolean {
   try {

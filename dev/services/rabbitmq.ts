@@ -106,7 +106,7 @@ export async function startRabbitmq(options: RabbitmqOptions): Promise<Broker> {
     resume: async () => node?.resume(),
     async remove() {
       await kill();
-      await rm(directory, { recursive: true, force: true });
+      await rm(directory, { recursive: true, force: true, maxRetries: 5 });
     },
     async ctl(args) {
       const { stdout } = await promisify(execFile)(join(dirname(options.server), "rabbitmqctl"), [...args], { env });

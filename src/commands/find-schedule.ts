@@ -1,4 +1,5 @@
 import type { Tx } from "../database/connection.ts";
+import { type ScheduleView, viewSchedule } from "../database/schedule-queries.ts";
 import { findScheduleId, lockSchedule } from "../database/schedule-runs.ts";
 import type { ScheduleRow } from "../database/schema.ts";
 import { NotFound, StaleRevision } from "../schedule/errors.ts";
@@ -18,6 +19,16 @@ export async function scheduleId(tx: Tx, idOrName: string): Promise<string> {
   const id = await findScheduleId(tx, idOrName);
   if (id === undefined) throw noSchedule(idOrName);
   return id;
+}
+
+/**
+ * The schedule with this id or name as it is shown, not locked.
+ * @throws NotFound
+ */
+export async function viewNamedSchedule(tx: Tx, idOrName: string): Promise<ScheduleView> {
+  const schedule = await viewSchedule(tx, await scheduleId(tx, idOrName));
+  if (schedule === undefined) throw noSchedule(idOrName);
+  return schedule;
 }
 
 function noSchedule(idOrName: string): NotFound {

@@ -3,7 +3,7 @@ import type { MessageData } from "../contracts/messages.ts";
 import { emit } from "../database/outbox.ts";
 import { markForPlanning } from "../database/planning.ts";
 import { ensurePools } from "../database/pools.ts";
-import { claimRequest } from "../database/requests.ts";
+import { claimRequest, isAnswered } from "../database/requests.ts";
 import { missingSchedules } from "../database/schedule-queries.ts";
 import type { Deps } from "../deps.ts";
 
@@ -47,12 +47,9 @@ export async function reload(
   actor: string,
 ): Promise<Reloaded | null> {
   const key = { source: command.source, key: `${command.id}@${deps.instance}` };
-  const claimed = await deps.database.transaction((tx) => claimRequest(tx, key, null, { reload: scheduleIds }, actor), {
-    actor,
-  });
-  if (claimed.repeated !== null) return null;
+  if (await deps.database.transaction((tx) => isAnswered(tx, key))) return null;
 
-  const contracts = await deps.reloadActions();
+  const problems = await readContracts(deps);
   const pools = deps
     .actions()
     .list()
@@ -65,15 +62,30 @@ export async function reload(
     instance: deps.instance,
     planned: await markAll(deps, scheduleIds),
     problems: [
-      ...contracts.map(({ action, message }) => ({ action, schedule_id: null, message })),
+      ...problems,
       ...missing.map((id) => ({ action: null, schedule_id: id, message: "there is no such schedule" })),
     ],
   };
-  await deps.database.transaction((tx) =>
-    emit(tx, [{ exchange: "events", type: "schedules.reloaded.v1", subject: null, data: answer }]),
+  await deps.database.transaction(
+    async (tx) => {
+      await claimRequest(tx, key, null, { reload: scheduleIds }, actor);
+      await emit(tx, [{ exchange: "events", type: "schedules.reloaded.v1", subject: null, data: answer }]);
+    },
+    { actor },
   );
   deps.wake("relay");
   return answer;
+}
+
+// A directory that cannot be read leaves the contracts as they are, which is a problem like any other of theirs.
+async function readContracts(deps: Deps): Promise<Reloaded["problems"]> {
+  try {
+    const problems = await deps.reloadActions();
+    return problems.map(({ action, message }) => ({ action, schedule_id: null, message }));
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    return [{ action: null, schedule_id: null, message: `the contracts cannot be read: ${message}` }];
+  }
 }
 
 async function markAll(deps: Deps, only: readonly string[] | null): Promise<number> {

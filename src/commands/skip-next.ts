@@ -4,16 +4,15 @@ import { tellSkipped } from "../database/run-events.ts";
 import { viewRun } from "../database/run-queries.ts";
 import { viewSchedule } from "../database/schedule-queries.ts";
 import { advancePast } from "../database/schedule-writes.ts";
-import type { RunRow, ScheduleRow } from "../database/schema.ts";
+import type { RunRow } from "../database/schema.ts";
 import type { Deps } from "../deps.ts";
 import { Conflict } from "../schedule/errors.ts";
 import { toPostgres } from "../schedule/instant.ts";
-import type { Policy } from "../schedule/policy.ts";
 import { nextOccurrence } from "../schedule/recurrence.ts";
 import { occurrenceRunId } from "../schedule/run-id.ts";
 import { compileRecurrence } from "../schedule/timing.ts";
-import { checkRevision, lockNamedSchedule } from "./find-schedule.ts";
-import { planNow } from "./plan-now.ts";
+import { checkRevision } from "./find-schedule.ts";
+import { lockUsableSchedule, type UsableSchedule } from "./usable-schedule.ts";
 
 /**
  * Skips the next occurrence of a schedule and leaves a row that says so. An occurrence that is due already and has not
@@ -24,10 +23,9 @@ import { planNow } from "./plan-now.ts";
 export async function skipNext(deps: Deps, idOrName: string, revision: number | null, actor: string): Promise<RunRow> {
   const run = await deps.database.transaction(
     async (tx) => {
-      const locked = await lockNamedSchedule(tx, idOrName);
-      checkRevision(locked, revision);
-      if (locked.needs_planning) await planNow(deps, tx, locked.id);
-      return skip(tx, (await viewSchedule(tx, locked.id))!, actor);
+      const schedule = await lockUsableSchedule(deps, tx, idOrName);
+      checkRevision(schedule, revision);
+      return skip(tx, schedule, actor);
     },
     { actor },
   );
@@ -36,10 +34,11 @@ export async function skipNext(deps: Deps, idOrName: string, revision: number | 
   return run;
 }
 
-async function skip(tx: Tx, schedule: ScheduleRow & { readonly state: string }, actor: string): Promise<RunRow> {
+async function skip(tx: Tx, schedule: UsableSchedule, actor: string): Promise<RunRow> {
   const due = schedule.next_run_at;
   if (due === null) {
-    throw new Conflict("nothing is going to be due", { state: schedule.state, problem: schedule.problem });
+    const { state } = (await viewSchedule(tx, schedule.id))!;
+    throw new Conflict(`nothing is going to be due: the schedule is ${state}`, { state });
   }
   const id = occurrenceRunId(schedule.id, due);
   const inserted = await insertRuns(tx, [
@@ -54,7 +53,7 @@ async function skip(tx: Tx, schedule: ScheduleRow & { readonly state: string }, 
       trigger_type: "scheduled",
       triggered_by: actor,
       scheduled_for: due,
-      policy: schedule.resolved as Policy,
+      policy: schedule.resolved,
       exclusive: false,
       status: "skipped",
       status_reason: "requested",

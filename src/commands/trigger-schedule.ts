@@ -3,11 +3,10 @@ import type { RequestKey } from "../database/requests.ts";
 import { insertScheduleRun, type ScheduleTrigger } from "../database/schedule-runs.ts";
 import type { RunRow, ScheduleRow } from "../database/schema.ts";
 import type { Deps } from "../deps.ts";
-import { Conflict, InvalidInput } from "../schedule/errors.ts";
+import { InvalidInput } from "../schedule/errors.ts";
 import type { Priority } from "../schedule/policy.ts";
-import { lockNamedSchedule } from "./find-schedule.ts";
 import { once, type Triggered } from "./once.ts";
-import { planNow } from "./plan-now.ts";
+import { lockUsableSchedule } from "./usable-schedule.ts";
 
 export interface TriggerInput {
   /** undefined: the schedule's own. */
@@ -39,29 +38,18 @@ export async function triggerSchedule(
   return triggered;
 }
 
-/** Inserts a run of a usable schedule, inside a command's transaction. */
+/** Inserts a run of a schedule, inside a command's transaction. */
 export async function trigger(deps: Deps, tx: Tx, idOrName: string, request: ScheduleTrigger): Promise<RunRow> {
-  const schedule = await lockNamedSchedule(tx, idOrName);
-  // Edited by SQL a moment ago: what it says now counts, not what was planned before.
-  if (schedule.needs_planning) await planNow(deps, tx, schedule.id).catch(refuse);
+  const schedule = await lockUsableSchedule(deps, tx, idOrName);
   checkPayload(deps, schedule, request.payload);
-  const run = await insertScheduleRun(tx, schedule.id, request);
-  if (run === null) throw cannotRun(schedule.problem ?? "it has not been planned");
-  return run;
-}
-
-function refuse(error: unknown): never {
-  throw error instanceof InvalidInput ? cannotRun(error.message) : error;
+  // Null is for a computed id that exists already, and for a schedule that is gone or has no plan.
+  return (await insertScheduleRun(tx, schedule.id, request))!;
 }
 
 function checkPayload(deps: Deps, schedule: ScheduleRow, payload: unknown): void {
   if (payload === undefined) return;
   const errors = deps.actions().find(schedule.action, schedule.action_version)?.validatePayload(payload) ?? [];
   if (errors.length > 0) throw new InvalidInput(errors);
-}
-
-function cannotRun(problem: string): Conflict {
-  return new Conflict(`the schedule cannot be used: ${problem}`, { state: "problem", problem });
 }
 
 /** Wakes whoever has to do something about a new run. After the commit. */

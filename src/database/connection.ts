@@ -79,13 +79,28 @@ export function connect(options: DatabaseOptions): Database {
   });
   const lost = (error: Error) => options.logger.warn({ err: error }, "a database connection was lost");
   pool.on("error", lost);
-  // A checked-out client that loses its connection between two statements emits "error"; unheard, it ends the process.
-  pool.on("connect", (client) => void client.on("error", lost));
+  // A connection that is lost without a word (a forgotten NAT entry, a server that failed over) is seldom the only one, and
+  // each of the others would cost a time-out of its own: those opened before it are not used again.
+  let losses = 0;
+  const openedAfter = new WeakMap<pg.PoolClient, number>();
+  pool.on("connect", (client) => {
+    openedAfter.set(client, losses);
+    // A checked-out client that loses its connection between two statements emits "error"; unheard, it ends the process.
+    client.on("error", lost);
+  });
+
+  async function checkOut(): Promise<pg.PoolClient> {
+    for (;;) {
+      const client = await pool.connect();
+      if (openedAfter.get(client) === losses) return client;
+      client.release(true);
+    }
+  }
 
   return {
     pool,
     async transaction(work, { actor } = {}) {
-      const client = await pool.connect().catch((error: unknown) => {
+      const client = await checkOut().catch((error: unknown) => {
         throw error instanceof pg.DatabaseError ? error : unavailable(error);
       });
       const tx = openTx(client);
@@ -101,6 +116,7 @@ export function connect(options: DatabaseOptions): Database {
         await tx.query("ROLLBACK").catch(() => {});
         throw error;
       } finally {
+        if (tx.lost) losses += 1;
         client.release(tx.lost);
       }
     },

@@ -12,6 +12,8 @@ export interface NewRun {
   readonly action: string;
   readonly action_version: number;
   readonly payload: unknown;
+  /** The payload as Postgres prints it, where it comes from there: JavaScript would round long numbers in it. */
+  readonly payload_text?: string | undefined;
   readonly targets: readonly string[] | null;
   readonly trigger_type: TriggerType;
   readonly triggered_by: string | null;
@@ -32,29 +34,34 @@ const INSERT: Statement = {
       triggered_by, scheduled_for, priority, pool, policy, exclusive, status, status_reason, available_at, deadline_at,
       completed_at, created_at, breaker_key, traceparent)
     SELECT coalesce(n.id, pocketwatch_uuid_v7()), n.schedule_id, n.schedule_name, n.action, n.action_version,
-      coalesce(n.payload, 'null'),
+      n.payload,
       n.targets, cardinality(n.targets), CASE WHEN n.targets IS NOT NULL THEN 0 END, n.trigger_type, n.triggered_by, coalesce(n.scheduled_for, pocketwatch_now()),
       (n.policy->>'priority')::smallint, n.policy->>'pool', n.policy, n.exclusive, n.status, n.status_reason,
       pocketwatch_now(),
       CASE WHEN n.status <> 'skipped'
         THEN pocketwatch_now() + make_interval(secs => (n.policy->>'start_deadline_seconds')::int) END,
       CASE WHEN n.status = 'skipped' THEN pocketwatch_now() END, pocketwatch_now(), n.breaker_key, n.traceparent
-    FROM jsonb_to_recordset($1::jsonb) AS n (id uuid, schedule_id uuid, schedule_name text, action text,
-      action_version int, payload jsonb, targets text[], trigger_type text, triggered_by text, scheduled_for timestamptz,
-      policy jsonb, exclusive boolean, status text, status_reason text, breaker_key text, traceparent text)
+    FROM ROWS FROM (
+      jsonb_to_recordset($1::jsonb) AS (id uuid, schedule_id uuid, schedule_name text, action text, action_version int,
+        targets text[], trigger_type text, triggered_by text, scheduled_for timestamptz, policy jsonb, exclusive boolean,
+        status text, status_reason text, breaker_key text, traceparent text),
+      unnest($2::jsonb[])
+    ) AS n (id, schedule_id, schedule_name, action, action_version, targets, trigger_type, triggered_by, scheduled_for,
+      policy, exclusive, status, status_reason, breaker_key, traceparent, payload)
     ON CONFLICT (id) DO NOTHING
     RETURNING *`,
 };
 
 /** Inserts runs in the order given; those whose id exists already are missing from the answer. */
 export function insertRuns(tx: Tx, runs: readonly NewRun[]): Promise<RunRow[]> {
-  const rows = runs.map((run) => ({
+  const rows = runs.map(({ payload, payload_text, ...run }) => ({
     ...run,
-    // jsonb_to_recordset turns a JSON null into an SQL NULL; the column is NOT NULL, a null payload is JSON's.
     targets: run.targets === null || run.targets.length === 0 ? null : run.targets,
     scheduled_for: run.scheduled_for === null ? null : toPostgres(run.scheduled_for),
   }));
-  return tx.query<RunRow>(INSERT, [JSON.stringify(rows)]);
+  // Beside the record: jsonb_to_recordset turns JSON's null into SQL's, and the payload may be text already.
+  const payloads = runs.map((run) => run.payload_text ?? JSON.stringify(run.payload ?? null));
+  return tx.query<RunRow>(INSERT, [JSON.stringify(rows), payloads]);
 }
 
 const NOTE_OCCURRENCE: Statement = {

@@ -1,3 +1,4 @@
+import type { Missed } from "../schedule/catch-up.ts";
 import type { FieldError } from "../schedule/errors.ts";
 import { type Instant, toIso, toPostgres } from "../schedule/instant.ts";
 import type { Plan, PlannedSchedule } from "../schedule/planning.ts";
@@ -28,6 +29,17 @@ const LOCK_ONE: Statement = {
   name: "lock_to_plan",
   text: `SELECT ${COLUMNS} FROM schedules s WHERE s.id = $1 FOR NO KEY UPDATE`,
 };
+
+const LOCK_SOME: Statement = {
+  name: "lock_some_to_plan",
+  text: `
+    SELECT ${COLUMNS} FROM schedules s WHERE s.id = ANY($1::uuid[]) AND s.needs_planning ORDER BY s.id FOR NO KEY UPDATE`,
+};
+
+/** Those of these schedules that have been edited and not planned since. */
+export function lockSchedulesToPlan(tx: Tx, ids: readonly string[]): Promise<ScheduleToPlan[]> {
+  return tx.query<ScheduleToPlan>(LOCK_SOME, [ids]);
+}
 
 export function claimSchedulesToPlan(tx: Tx, limit: number): Promise<ScheduleToPlan[]> {
   return tx.query<ScheduleToPlan>(CLAIM, [limit]);
@@ -65,12 +77,40 @@ const WRITE_MISSED: Statement = {
     RETURNING id`,
 };
 
+// Whether a schedule may wait for others depends on rows that are not its own. GIN finds who names one of the planned. A
+// row that somebody holds is being edited, which has it planned anew anyway.
+const MARK_DEPENDENTS: Statement = {
+  name: "mark_dependents",
+  text: `
+    UPDATE schedules SET needs_planning = true
+    WHERE id IN (
+      SELECT id FROM schedules
+      WHERE cardinality(depends_on) > 0 AND depends_on && $1::uuid[] AND problem LIKE '%depends_on: %'
+        AND NOT needs_planning
+      FOR NO KEY UPDATE SKIP LOCKED)
+    RETURNING id`,
+};
+
+/** Asks for the dependents of these schedules to be planned anew that had a problem with their dependencies. */
+async function markDependents(tx: Tx, ids: readonly string[]): Promise<number> {
+  if (ids.length === 0) return 0;
+  return (await tx.query(MARK_DEPENDENTS, [ids])).length;
+}
+
 export interface MadePlan {
   readonly schedule: ScheduleToPlan;
   readonly plan: Plan;
 }
 
-export async function writePlans(tx: Tx, plans: readonly MadePlan[]): Promise<void> {
+/** What follows from plans that were written. */
+export interface WrittenPlans {
+  /** Occurrences were missed, which somebody may have to be told. */
+  readonly missed: boolean;
+  /** So many other schedules are to be planned anew. */
+  readonly marked: number;
+}
+
+export async function writePlans(tx: Tx, plans: readonly MadePlan[]): Promise<WrittenPlans> {
   await tx.query(WRITE, [
     plans.map(({ schedule }) => schedule.id),
     plans.map(({ plan }) => at(plan.next_run_at)),
@@ -78,15 +118,26 @@ export async function writePlans(tx: Tx, plans: readonly MadePlan[]): Promise<vo
     plans.map(({ plan }) => (plan.resolved === null ? null : JSON.stringify(plan.resolved))),
     plans.map(({ plan }) => at(plan.missed?.last ?? null)),
   ]);
+  const mended = plans.filter(({ schedule, plan }) => schedule.unresolved && plan.errors.length === 0);
+  const marked = await markDependents(
+    tx,
+    mended.map(({ schedule }) => schedule.id),
+  );
   const missed = plans.flatMap(({ schedule, plan }) =>
     plan.missed === null ? [] : [{ ...plan.missed, schedule, plan }],
   );
-  if (missed.length === 0) return;
+  if (missed.length > 0) await writeMissed(tx, missed);
+  return { missed: missed.length > 0, marked };
+}
+
+async function writeMissed(tx: Tx, missed: readonly (MadePlan & Missed)[]): Promise<void> {
   const inserted = await tx.query<{ id: string }>(WRITE_MISSED, [
     missed.map(({ schedule, first }) => occurrenceRunId(schedule.id, first)),
     missed.map(({ schedule }) => schedule.id),
     missed.map(({ first }) => at(first)),
-    missed.map(({ plan }) => JSON.stringify(plan.resolved ?? DEFAULT_POLICY)),
+    missed.map(({ schedule, plan }) =>
+      JSON.stringify(plan.resolved ?? { ...DEFAULT_POLICY, notify_on: schedule.notify_on }),
+    ),
     missed.map(({ first, last, count }) => JSON.stringify({ first: toIso(first), last: toIso(last), count })),
   ]);
   await tellSkipped(
@@ -105,25 +156,6 @@ const SET_PROBLEM: Statement = {
 /** The plan of a schedule that Postgres does not take: nothing but why. */
 export async function writeProblem(tx: Tx, id: string, problem: string): Promise<void> {
   await tx.query(SET_PROBLEM, [id, problem]);
-}
-
-// Whether a schedule may wait for others depends on rows that are not its own. GIN finds who names one of the planned.
-const MARK_DEPENDENTS: Statement = {
-  name: "mark_dependents",
-  text: `
-    UPDATE schedules SET needs_planning = true
-    WHERE id IN (
-      SELECT id FROM schedules
-      WHERE cardinality(depends_on) > 0 AND depends_on && $1::uuid[] AND problem LIKE '%depends_on: %'
-        AND NOT needs_planning
-      ORDER BY id FOR NO KEY UPDATE)
-    RETURNING id`,
-};
-
-/** Asks for the dependents of these schedules to be planned anew that had a problem with their dependencies. */
-export async function markDependents(tx: Tx, ids: readonly string[]): Promise<number> {
-  if (ids.length === 0) return 0;
-  return (await tx.query(MARK_DEPENDENTS, [ids])).length;
 }
 
 const LONGEST_PROBLEM = 10_000;

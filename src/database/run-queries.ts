@@ -141,3 +141,16 @@ export async function unfinishedRuns(tx: Tx, scheduleId: string): Promise<string
   const rows = await tx.query<{ id: string }>(UNFINISHED, [scheduleId]);
   return rows.map((row) => row.id);
 }
+
+const STANDING: Statement = {
+  name: "runs_that_stand",
+  text: `
+    SELECT id FROM runs
+    WHERE id = ANY($1::uuid[]) AND NOT (status = 'skipped' AND status_reason IS NOT DISTINCT FROM 'missed')`,
+};
+
+/** Those of these ids that a run has, other than the row which says that its occurrence was missed. */
+export async function runsThatStand(tx: Tx, ids: readonly string[]): Promise<Set<string>> {
+  const rows = await tx.query<{ id: string }>(STANDING, [ids]);
+  return new Set(rows.map((row) => row.id));
+}

@@ -114,18 +114,18 @@ export function listTriggered(tx: Tx, after: string, limit: number): Promise<Sch
 const PATTERNS: Record<"webhook" | "channel", Statement> = {
   webhook: {
     name: "webhook_patterns",
-    text: "SELECT id, webhook_pattern AS pattern FROM schedules WHERE webhook_pattern IS NOT NULL ORDER BY id",
+    text: "SELECT id, name, webhook_pattern AS pattern FROM schedules WHERE webhook_pattern IS NOT NULL ORDER BY id",
   },
   channel: {
     name: "channel_patterns",
-    text: "SELECT id, channel_pattern AS pattern FROM schedules WHERE channel_pattern IS NOT NULL ORDER BY id",
+    text: "SELECT id, name, channel_pattern AS pattern FROM schedules WHERE channel_pattern IS NOT NULL ORDER BY id",
   },
 };
 
 export function triggerPatterns(
   tx: Tx,
   kind: "webhook" | "channel",
-): Promise<{ readonly id: string; readonly pattern: string }[]> {
+): Promise<{ readonly id: string; readonly name: string; readonly pattern: string }[]> {
   return tx.query(PATTERNS[kind]);
 }
 

@@ -14,6 +14,8 @@ export interface ScheduleTrigger {
   readonly triggered_by: string;
   /** undefined: the schedule's own. */
   readonly payload?: unknown;
+  /** `payload` as Postgres prints it, where it comes from there. */
+  readonly payload_text?: string | undefined;
   readonly priority?: Priority | null;
   readonly traceparent?: string | null;
   /** Computed for backfill; absent: a fresh one. */
@@ -28,11 +30,14 @@ export interface ScheduleTrigger {
 
 const LOCK: Statement = {
   name: "lock_schedule",
-  text: "SELECT * FROM schedules WHERE id = $1 FOR NO KEY UPDATE",
+  text: "SELECT *, payload::text AS payload_text FROM schedules WHERE id = $1 FOR NO KEY UPDATE",
 };
 
-export async function lockSchedule(tx: Tx, id: string): Promise<ScheduleRow | undefined> {
-  const [schedule] = await tx.query<ScheduleRow>(LOCK, [id]);
+/** `payload_text`: the payload as it is to be copied, with long numbers as they are. */
+export type LockedSchedule = ScheduleRow & { readonly payload_text: string };
+
+export async function lockSchedule(tx: Tx, id: string): Promise<LockedSchedule | undefined> {
+  const [schedule] = await tx.query<LockedSchedule>(LOCK, [id]);
   return schedule;
 }
 
@@ -49,7 +54,7 @@ export async function insertScheduleRun(tx: Tx, scheduleId: string, trigger: Sch
   const policy = { ...resolved, overlap, priority: trigger.priority ?? resolved.priority };
   const unfinished = overlap === "allow" ? undefined : (await unfinishedSchedules(tx, [scheduleId])).get(scheduleId);
   const [status, status_reason] = place(overlap, unfinished);
-  const payload = trigger.payload === undefined ? schedule.payload : trigger.payload;
+  const { payload, payload_text } = trigger.payload === undefined ? schedule : trigger;
   const [run] = await insertRuns(tx, [
     {
       ...(trigger.run_id === undefined ? {} : { id: trigger.run_id }),
@@ -58,6 +63,7 @@ export async function insertScheduleRun(tx: Tx, scheduleId: string, trigger: Sch
       action: schedule.action,
       action_version: schedule.action_version,
       payload,
+      payload_text,
       targets: schedule.targets,
       trigger_type: trigger.trigger_type,
       triggered_by: trigger.triggered_by,

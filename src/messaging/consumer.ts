@@ -9,7 +9,8 @@ import type { Delivery, Held, Tap } from "./delivery.ts";
 import { createInbox } from "./inbox.ts";
 import type { Publisher } from "./publisher.ts";
 import { names } from "./topology.ts";
-import { aborted, type TopologyKeeper } from "./topology-keeper.ts";
+import type { TopologyKeeper } from "./topology-keeper.ts";
+import { untilAborted } from "./until-aborted.ts";
 
 export type { Delivery } from "./delivery.ts";
 
@@ -26,6 +27,8 @@ export interface ConsumeOptions {
   readonly max_body_bytes?: number;
   /** Resolves when what the deliveries say is committed. Rejecting (database failure) keeps them and tries again later. */
   handle(batch: readonly Delivery[]): Promise<void>;
+  /** Asked after lasting failures, before consuming is taken up again: rejects while handling has no prospects. */
+  ready?(): Promise<void>;
 }
 
 export type QueueSource =
@@ -70,7 +73,9 @@ export function createConsumer(deps: ConsumerDeps, options: ConsumeOptions): Con
     clock,
     logger,
   });
-  const inbox = createInbox({ ...options, deadLetters, clock, logger, stopping: stopping.signal });
+  let failing = new AbortController();
+  const giveBack = () => failing.abort();
+  const inbox = createInbox({ ...options, giveBack, deadLetters, clock, logger, stopping: stopping.signal });
   let sessions = 0;
   let suspect = false;
 
@@ -78,21 +83,36 @@ export function createConsumer(deps: ConsumerDeps, options: ConsumeOptions): Con
   async function session(link: Link): Promise<void> {
     await topology.whenDeclared(AbortSignal.any([link.lost, stopping.signal]));
     if (link.lost.aborted || stopping.signal.aborted) return;
+    if (failing.signal.aborted) {
+      await options.ready?.();
+      failing = new AbortController();
+    }
     // The last session ended although its connection lived: the queue was deleted, perhaps, and nobody else notices.
     if (suspect) await topology.redeclare();
-    suspect = true;
     sessions++;
     const channel = await openChannel(link);
+    const ended = new AbortController();
     const tap: Tap = { channel, acks: new AckWindow(), alive: true };
-    const ended = new Promise<void>((resolve) => {
-      const end = () => {
-        tap.alive = false;
-        resolve();
-      };
-      channel.on("close", end);
-      link.lost.addEventListener("abort", end, { once: true });
-    });
-    if (link.lost.aborted) return;
+    const end = () => {
+      tap.alive = false;
+      ended.abort();
+    };
+    channel.on("close", end);
+    link.lost.addEventListener("abort", end);
+    try {
+      if (!link.lost.aborted) await consume(tap, ended.signal);
+    } finally {
+      suspect = !link.lost.aborted && !failing.signal.aborted;
+      link.lost.removeEventListener("abort", end);
+      // What is not acknowledged by now is delivered again, to whoever consumes next.
+      tap.alive = false;
+      await channel.close().catch(() => undefined);
+    }
+  }
+
+  /** Until the channel has ended, the queue is gone, handling fails for long, or all in hand is handled after a stop. */
+  async function consume(tap: Tap, ended: AbortSignal): Promise<void> {
+    const { channel } = tap;
     await channel.prefetch(prefetch);
     const source = await declareSource(channel);
     const cancelled = new AbortController();
@@ -101,16 +121,11 @@ export function createConsumer(deps: ConsumerDeps, options: ConsumeOptions): Con
       else cancelled.abort();
     });
     logger.info({ source }, "consuming");
-    await Promise.race([ended, aborted(cancelled.signal), aborted(stopping.signal)]);
+    await untilAborted(ended, cancelled.signal, stopping.signal, failing.signal);
     if (cancelled.signal.aborted) logger.warn("RabbitMQ cancelled the consumer (queue deleted)");
-    if (stopping.signal.aborted && tap.alive) {
-      await channel.cancel(consumerTag).catch(() => undefined);
-      await Promise.race([ended, aborted(drained.signal)]);
-    }
-    suspect = !link.lost.aborted;
-    // What is not acknowledged by now is delivered again, to whoever consumes next.
-    tap.alive = false;
-    await channel.close().catch(() => undefined);
+    if (!stopping.signal.aborted || ended.aborted) return;
+    await channel.cancel(consumerTag).catch(() => undefined);
+    await untilAborted(ended, drained.signal);
   }
 
   /** The name of the queue to consume, which is declared here if it is for this channel alone. */

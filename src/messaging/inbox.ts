@@ -9,6 +9,8 @@ export interface InboxDeps {
   readonly batch_size: number;
   readonly linger_ms?: number;
   handle(batch: readonly Delivery[]): Promise<void>;
+  /** Handling has failed for so long that somebody else should have the messages. */
+  giveBack(): void;
   readonly deadLetters: DeadLetters;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -23,6 +25,8 @@ export interface Inbox {
 }
 
 const RETRY_LATER_MS = 1_000;
+/** For how long a failure is taken to be a passing one. */
+const PATIENCE_MS = 2_000;
 
 /**
  * Hands messages over in batches, one at a time. It outlives the channels they came over, so that a reconnect does not
@@ -76,8 +80,12 @@ export function createInbox(deps: InboxDeps): Inbox {
     return batch.filter(({ tap }) => tap.alive);
   }
 
-  /** Hands a batch over until it is handled. A failure is the database's; the messages are not to blame for it. */
+  /**
+   * Hands a batch over until it is handled. A failure is the database's; the messages are not to blame for it. One that
+   * lasts may be this process's alone, so they go back to the broker for an instance that can reach its database.
+   */
   async function hand(batch: readonly Held[]): Promise<void> {
+    const began = clock.monotonic();
     for (let failures = 0; !stopping.aborted; failures++) {
       const judged = batch.filter(({ tap }) => tap.alive).map((held) => new Judged(held));
       if (judged.length === 0) return;
@@ -88,6 +96,7 @@ export function createInbox(deps: InboxDeps): Inbox {
       } catch (error) {
         const wait_ms = Math.round(backoff(failures));
         logger.error({ err: error, messages: judged.length, wait_ms }, "handling failed; trying again");
+        if (clock.monotonic() - began > PATIENCE_MS) deps.giveBack();
         await clock.sleep(wait_ms, stopping);
       }
     }

@@ -2,6 +2,7 @@ import type { Logger } from "pino";
 import type { SupervisedConnection } from "./connection.ts";
 import { declareTopology, type TopologyProblem } from "./declare.ts";
 import type { Topology } from "./topology.ts";
+import { untilAborted } from "./until-aborted.ts";
 
 /** The topology on the broker: declared on every new connection, and again when asked. */
 export interface TopologyKeeper {
@@ -61,7 +62,7 @@ export function keepTopology({ connection, topology, logger }: TopologyKeeperDep
   });
   connection.hold("topology", async ({ lost }) => {
     await redeclare();
-    await aborted(lost);
+    await untilAborted(lost);
   });
 
   return {
@@ -89,12 +90,4 @@ export function keepTopology({ connection, topology, logger }: TopologyKeeperDep
     },
     redeclare,
   };
-}
-
-/** Resolves when the signal aborts. */
-export function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener("abort", () => resolve(), { once: true });
-  });
 }

@@ -5,7 +5,6 @@ import {
   claimSchedulesToPlan,
   inWords,
   type MadePlan,
-  markDependents,
   type ScheduleToPlan,
   writePlans,
   writeProblem,
@@ -23,59 +22,72 @@ export interface PlanResult extends PassResult {
 
 /**
  * Validates edited schedules and computes when they are due next. A schedule that cannot be used gets its `problem` in
- * words and an event; every other one goes on.
+ * words and an event; every other one goes on. While there is a backlog, batches are planned two at a time: one is
+ * computed here while the other is read or written by Postgres.
  */
 export async function plan(deps: Deps, batch = BATCH): Promise<PlanResult> {
-  const { planned, problems, news, marked } = await deps.database.transaction(async (tx) => {
+  const first = await planBatch(deps, batch);
+  const more = first.planned < batch ? [] : await Promise.all([planBatch(deps, batch), planBatch(deps, batch)]);
+  const batches = [first, ...more];
+  const planned = batches.reduce((total, each) => total + each.planned, 0);
+  const { problems, told, marked } = sum(batches);
+  if (planned > 0) deps.wake("fire");
+  if (told) deps.wake("relay");
+  return { planned, problems, full: marked > 0 || batches.at(-1)!.planned === batch, next_in_ms: null };
+}
+
+function planBatch(deps: Deps, batch: number): Promise<Planning & { readonly planned: number }> {
+  return deps.database.transaction(async (tx) => {
     const schedules = await claimSchedulesToPlan(tx, batch);
     return { planned: schedules.length, ...(await planLocked(deps, tx, schedules)) };
   });
-  if (planned > 0) deps.wake("fire");
-  if (news > 0) deps.wake("relay");
-  return { planned, problems, full: planned === batch || marked > 0, next_in_ms: null };
 }
 
 export interface Planning {
   readonly problems: number;
-  /** Problems that nobody has been told of yet: events were written to the outbox. */
-  readonly news: number;
+  /** Events were written to the outbox: problems that nobody had been told of, occurrences that were missed. */
+  readonly told: boolean;
   /** Other schedules that need planning because of these. */
   readonly marked: number;
 }
 
+const NOTHING: Planning = { problems: 0, told: false, marked: 0 };
+
 /** Plans schedules that the transaction has locked. */
 export async function planLocked(deps: Deps, tx: Tx, schedules: readonly ScheduleToPlan[]): Promise<Planning> {
-  if (schedules.length === 0) return { problems: 0, news: 0, marked: 0 };
-  const plans = await write(deps, tx, await makePlans(tx, deps.actions(), schedules));
-  const broken = plans.filter((made) => problemOf(made) !== null);
-  const mended = plans.filter((made) => made.schedule.unresolved && made.plan.errors.length === 0);
-  const marked = await markDependents(
-    tx,
-    mended.map(({ schedule }) => schedule.id),
-  );
-  return { problems: broken.length, news: newProblems(plans).length, marked };
+  if (schedules.length === 0) return NOTHING;
+  return write(deps, tx, await makePlans(tx, deps.actions(), schedules));
 }
 
 // A batch that Postgres refuses is halved until the offender stands alone; what Postgres says becomes its problem.
-async function write(deps: Deps, tx: Tx, plans: readonly MadePlan[]): Promise<readonly MadePlan[]> {
+async function write(deps: Deps, tx: Tx, plans: readonly MadePlan[]): Promise<Planning> {
   await tx.query("SAVEPOINT plans");
   try {
-    await writePlans(tx, plans);
-    await emit(tx, newProblems(plans));
+    const { missed, marked } = await writePlans(tx, plans);
+    const news = newProblems(plans);
+    await emit(tx, news);
     await tx.query("RELEASE SAVEPOINT plans");
-    return plans;
+    const problems = plans.filter(({ plan }) => plan.errors.length > 0).length;
+    return { problems, told: missed || news.length > 0, marked };
   } catch (error) {
     if (!isDataError(error)) throw error;
     await tx.query("ROLLBACK TO SAVEPOINT plans");
     const [only] = plans;
-    if (plans.length === 1 && only !== undefined) return [await setAside(deps, tx, only, error as Error)];
+    if (plans.length === 1 && only !== undefined) return setAside(deps, tx, only, error as Error);
     const middle = plans.length >> 1;
-    const first = await write(deps, tx, plans.slice(0, middle));
-    return [...first, ...(await write(deps, tx, plans.slice(middle)))];
+    return sum([await write(deps, tx, plans.slice(0, middle)), await write(deps, tx, plans.slice(middle))]);
   }
 }
 
-async function setAside(deps: Deps, tx: Tx, { schedule }: MadePlan, error: Error): Promise<MadePlan> {
+function sum(parts: readonly Planning[]): Planning {
+  return {
+    problems: parts.reduce((total, part) => total + part.problems, 0),
+    told: parts.some((part) => part.told),
+    marked: parts.reduce((total, part) => total + part.marked, 0),
+  };
+}
+
+async function setAside(deps: Deps, tx: Tx, { schedule }: MadePlan, error: Error): Promise<Planning> {
   const plan = {
     next_run_at: null,
     resolved: null,
@@ -83,19 +95,16 @@ async function setAside(deps: Deps, tx: Tx, { schedule }: MadePlan, error: Error
     errors: [{ field: "schedule", message: `its plan cannot be stored: ${error.message}` }],
   };
   deps.logger.warn({ schedule: schedule.name, err: error }, "a plan cannot be stored");
-  await writeProblem(tx, schedule.id, problemOf({ schedule, plan })!);
-  await emit(tx, newProblems([{ schedule, plan }]));
-  return { schedule, plan };
+  await writeProblem(tx, schedule.id, inWords(plan.errors)!);
+  const news = newProblems([{ schedule, plan }]);
+  await emit(tx, news);
+  return { problems: 1, told: news.length > 0, marked: 0 };
 }
 
 /** A problem is told once, however often the schedule is planned with it. */
 function newProblems(plans: readonly MadePlan[]): OutboxMessage[] {
-  return plans.flatMap((made) => {
-    const problem = problemOf(made);
-    return problem === null || problem === made.schedule.problem ? [] : [scheduleProblem(made.schedule, problem)];
+  return plans.flatMap(({ schedule, plan }) => {
+    const problem = inWords(plan.errors);
+    return problem === null || problem === schedule.problem ? [] : [scheduleProblem(schedule, problem)];
   });
-}
-
-function problemOf({ plan }: MadePlan): string | null {
-  return inWords(plan.errors);
 }

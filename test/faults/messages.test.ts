@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { METHOD } from "../support/amqp-proxy.ts";
 import type { Work } from "../support/ledger-consumer.ts";
+import { waitFor } from "../support/wait-for.ts";
 import { APART } from "./contracts.ts";
 import { MIXED } from "./plan.ts";
 import { scenario } from "./scenario.ts";
@@ -151,7 +152,7 @@ scenario({
 });
 
 scenario({
-  name: "25 in a batch of 1,000 good ones: an exchange deleted, a NUL in a payload, a hand-set next_run_at",
+  name: "25 in a batch of 1,000 good ones: an exchange deleted, a row damaged by hand, a hand-set next_run_at",
   together,
   plan: [
     { name: "burst", count: 1_000, columns: { overlap: "allow" } },
@@ -161,14 +162,26 @@ scenario({
   async fault(world) {
     await world.at(1);
     await world.onBroker((channel) => channel.deleteExchange(`${world.prefix}.apart`));
-    // Postgres itself refuses U+0000 in jsonb; what can be written by hand and not be sent is this.
-    await world.rows("UPDATE schedules SET next_run_at = next_run_at - interval '1 second' WHERE name = 'burst 0'");
+    const at = new Date(world.start + 4_000).toISOString();
+    await world.rows(
+      `INSERT INTO schedules (name, kind, run_at, action) VALUES ('damaged', 'once', $1, 'work.item'),
+         ('by hand', 'once', $1::timestamptz + interval '1 day', 'work.item')`,
+      [at],
+    );
+    await waitFor(async () => (await world.rows("SELECT FROM schedules WHERE needs_planning")).length === 0);
+    // What only a hand can do: the first breaks a CHECK when it fires, the second is due with the batch.
+    await world.rows(`UPDATE schedules SET resolved = jsonb_set(resolved, '{priority}', '7') WHERE name = 'damaged'`);
+    await world.rows("UPDATE schedules SET next_run_at = $1 WHERE name = 'by hand'", [at]);
     await world.at(7);
+    const [damaged] = await world.rows<{ problem: string }>("SELECT problem FROM schedules WHERE name = 'damaged'");
+    if (damaged?.problem == null) throw new Error("the damaged row was not set aside");
+    await world.rows("DELETE FROM schedules WHERE name IN ('damaged', 'by hand')");
     await world.onBroker(async (channel) => {
       await channel.assertExchange(`${world.prefix}.apart`, "topic", { durable: true });
       const binding = world.topology.bindings.find(({ queue }) => queue === world.work(APART))!;
       await channel.bindQueue(binding.queue, binding.exchange, binding.routing_key);
     });
   },
+  expectations: { others: true, ends: ["completed", "cancelled"] },
   settle_seconds: 90,
 });

@@ -2,6 +2,7 @@ import { test } from "vitest";
 import { hesitantWork } from "../support/ledger-consumer.ts";
 import { waitFor } from "../support/wait-for.ts";
 import { MIXED, type Planned } from "./plan.ts";
+import type { Servers } from "./servers.ts";
 import { type Expectations, judge, queueFaults, type Verdict } from "./verdict.ts";
 import { createWorld, type World } from "./world.ts";
 
@@ -26,6 +27,8 @@ export interface Scenario {
   readonly start?: (world: World) => Promise<void>;
   /** From the first instant on. */
   readonly fault: (world: World) => Promise<unknown>;
+  /** Other servers than the run's. */
+  readonly servers?: (shared: Servers) => Promise<Servers>;
   readonly expectations?: Expectations;
   /** How long everything may take to come to rest after the last instant and the fault. */
   readonly settle_seconds?: number;
@@ -40,7 +43,7 @@ export function scenario(options: Scenario): void {
   const { name, plan = MIXED, seconds = 8, expectations = {}, settle_seconds = 60 } = options;
   const timeout = (seconds + settle_seconds + 120) * 1_000;
   test(name, { timeout, concurrent: options.together ?? false }, async ({ task, expect }) => {
-    const world = await createWorld();
+    const world = await createWorld(options.servers);
     try {
       await (options.start ?? startPair)(world);
       await world.plan(plan, seconds);

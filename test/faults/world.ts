@@ -56,8 +56,8 @@ export interface World {
   close(): Promise<void>;
 }
 
-export async function createWorld(): Promise<World> {
-  const home = await servers();
+export async function createWorld(choose = async (shared: Servers) => shared): Promise<World> {
+  const home = await choose(await servers());
   const database = await home.createDatabase();
   const prefix = `flt-${randomBytes(4).toString("hex")}`;
   const contracts = await writeContracts(prefix);

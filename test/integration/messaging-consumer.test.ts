@@ -126,6 +126,45 @@ test("when handling fails the same messages are handed again, and nothing is los
   await emptied(setup);
 });
 
+test("when handling fails for long, the messages are left to others until there are prospects again", async () => {
+  const setup = await setUp();
+  const [cutOff, well] = [setup.start(setup.url, "cut-off"), setup.start(setup.url, "well")];
+  await Promise.all([cutOff, well].map(ready));
+  await fill(setup, 100);
+  let away = true;
+  let failures = 0;
+  let asked = 0;
+  const handled: Record<string, string[]> = { cutOff: [], well: [] };
+  const handle = (name: "cutOff" | "well") => async (batch: readonly Delivery[]) => {
+    if (name === "cutOff" && away) {
+      failures++;
+      throw new Error("the database is away");
+    }
+    for (const delivery of batch) {
+      handled[name]?.push(textOf(delivery));
+      delivery.ack();
+    }
+  };
+  cutOff.consume({
+    ...options(setup, handle("cutOff")),
+    ready: async () => {
+      asked++;
+      if (away) throw new Error("the database is still away");
+    },
+  });
+  await waitFor(() => failures > 0);
+  const consumer = well.consume(options(setup, handle("well")));
+  await waitFor(() => handled.well?.length === 100);
+  await consumer.stop(5_000);
+  await waitFor(() => asked > 1);
+  const before = failures;
+  await fill(setup, 10, 100);
+  away = false;
+  await waitFor(() => handled.cutOff?.length === 10);
+  expect(failures).toBe(before);
+  expect(handled.cutOff).toEqual(range(110).slice(100));
+});
+
 describe("retrying later", () => {
   test("keeps a message here, for a second or more, while its neighbours go on", async () => {
     const setup = await setUp();

@@ -160,7 +160,8 @@ export function startLedgerConsumer(options: LedgerConsumerOptions): LedgerConsu
 
   function newReport({ run_id, attempt }: TriggerData, status: string): ReportRecord & { sequence: number } {
     marks += 1;
-    const report = { run_id, attempt, status, mark: `u${marks}`, confirmed: false, sequence: marks };
+    const mark = `u${marks}-${process.pid}`;
+    const report = { run_id, attempt, status, mark, confirmed: false, sequence: marks };
     reports.push(report);
     return report;
   }

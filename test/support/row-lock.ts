@@ -10,12 +10,12 @@ export interface RowLock {
 }
 
 /** Holds a row from a connection of its own, so that a test can line up others behind it in an order of its choice. */
-export async function holdRow(service: TestService, id: string, table = "runs"): Promise<RowLock> {
+export async function holdRow(service: TestService, id: string, table = "runs", key = "id"): Promise<RowLock> {
   const client = new pg.Client(service.url);
   client.on("error", () => {}); // reported by the query that is waiting
   await client.connect();
   await client.query("BEGIN");
-  await client.query(`SELECT FROM ${table} WHERE id = $1 FOR UPDATE`, [id]);
+  await client.query(`SELECT FROM ${table} WHERE ${key} = $1 FOR UPDATE`, [id]);
   return {
     waiter: (count) =>
       waitFor(
