@@ -1,7 +1,8 @@
+import { getTableColumns } from "drizzle-orm";
 import { type Instant, toPostgres } from "../schedule/instant.ts";
 import type { Policy } from "../schedule/policy.ts";
 import type { Statement, Tx } from "./connection.ts";
-import type { RunRow, Status, StatusReason, TriggerType } from "./schema.ts";
+import { type RunRow, runs, type Status, type StatusReason, type TriggerType } from "./schema.ts";
 
 /** A run that somebody or something other than the calendar asks for. */
 export interface NewRun {
@@ -27,6 +28,9 @@ export interface NewRun {
   readonly traceparent: string | null;
 }
 
+// Named one by one: a prepared "RETURNING *" fails for as long as its connection lives once a migration adds a column.
+const COLUMNS = Object.keys(getTableColumns(runs)).join(", ");
+
 const INSERT: Statement = {
   name: "insert_runs",
   text: `
@@ -49,18 +53,18 @@ const INSERT: Statement = {
     ) AS n (id, schedule_id, schedule_name, action, action_version, targets, trigger_type, triggered_by, scheduled_for,
       policy, exclusive, status, status_reason, breaker_key, traceparent, payload)
     ON CONFLICT (id) DO NOTHING
-    RETURNING *`,
+    RETURNING ${COLUMNS}`,
 };
 
 /** Inserts runs in the order given; those whose id exists already are missing from the answer. */
-export function insertRuns(tx: Tx, runs: readonly NewRun[]): Promise<RunRow[]> {
-  const rows = runs.map(({ payload, payload_text, ...run }) => ({
+export function insertRuns(tx: Tx, added: readonly NewRun[]): Promise<RunRow[]> {
+  const rows = added.map(({ payload, payload_text, ...run }) => ({
     ...run,
     targets: run.targets === null || run.targets.length === 0 ? null : run.targets,
     scheduled_for: run.scheduled_for === null ? null : toPostgres(run.scheduled_for),
   }));
   // Beside the record: jsonb_to_recordset turns JSON's null into SQL's, and the payload may be text already.
-  const payloads = runs.map((run) => run.payload_text ?? JSON.stringify(run.payload ?? null));
+  const payloads = added.map((run) => run.payload_text ?? JSON.stringify(run.payload ?? null));
   return tx.query<RunRow>(INSERT, [JSON.stringify(rows), payloads]);
 }
 

@@ -1,3 +1,4 @@
+import { getTableColumns } from "drizzle-orm";
 import { breakerKey } from "../schedule/breaker.ts";
 import type { Instant } from "../schedule/instant.ts";
 import type { ResolvedPolicy } from "../schedule/planning.ts";
@@ -6,7 +7,14 @@ import type { Statement, Tx } from "./connection.ts";
 import { unfinishedSchedules } from "./due-schedules.ts";
 import { insertRuns, noteOccurrence, noteRun } from "./new-runs.ts";
 import { tellSkipped } from "./run-events.ts";
-import type { RunRow, ScheduleRow, Status, StatusReason, TriggerType } from "./schema.ts";
+import {
+  type RunRow,
+  type ScheduleRow,
+  type Status,
+  type StatusReason,
+  schedules,
+  type TriggerType,
+} from "./schema.ts";
 
 /** Why a schedule is to run now, outside its calendar. */
 export interface ScheduleTrigger {
@@ -28,9 +36,12 @@ export interface ScheduleTrigger {
   readonly occurrence_at?: Instant;
 }
 
+// Named one by one: a prepared "SELECT *" fails for as long as its connection lives once a migration adds a column.
+const COLUMNS = Object.keys(getTableColumns(schedules)).join(", ");
+
 const LOCK: Statement = {
   name: "lock_schedule",
-  text: "SELECT *, payload::text AS payload_text FROM schedules WHERE id = $1 FOR NO KEY UPDATE",
+  text: `SELECT ${COLUMNS}, payload::text AS payload_text FROM schedules WHERE id = $1 FOR NO KEY UPDATE`,
 };
 
 /** `payload_text`: the payload as it is to be copied, with long numbers as they are. */

@@ -40,6 +40,12 @@ export function nameIn(request: { readonly params: { readonly id: string } }): s
   throw new NotFound("there is no such schedule");
 }
 
+/** A name in the address of something other than a schedule. @throws NotFound */
+export function segmentIn(text: string, what: string): string {
+  if (text.length > 0 && unstorableText(text) === null) return text;
+  throw new NotFound(`there is no such ${what}`);
+}
+
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /** @throws NotFound */

@@ -96,6 +96,68 @@ export function runRoutes(server: Server, api: RunsApi): void {
       return { ...showRun(run), attempts: attempts.map(showAttempt) };
     },
   );
+
+  server.post(
+    "/v1/runs/:id/cancel",
+    {
+      config: { scope: "trigger" },
+      schema: {
+        tags,
+        summary: "Ask for a run to be cancelled",
+        params: idParams,
+        body: z.strictObject({ reason: text(0, 1_024).nullish() }),
+        response: { 200: runAnswer },
+      },
+    },
+    async (request) => showRun(await api.cancelRun(runIdIn(request), request.body.reason ?? null, request.actor)),
+  );
+
+  server.post(
+    "/v1/runs/:id/retry",
+    {
+      config: { scope: "trigger" },
+      schema: {
+        tags,
+        summary: "Start an ended run anew, as its next attempt",
+        description: "Of a run with targets, the children that decided its end.",
+        params: idParams,
+        body: z.strictObject({ force: z.boolean().optional().describe("Also one that has completed") }),
+        response: { 200: runAnswer },
+      },
+    },
+    async (request) =>
+      showRun(await api.retryRun(runIdIn(request), { force: request.body.force ?? false }, request.actor)),
+  );
+
+  server.get(
+    "/v1/runs/:id/children",
+    {
+      schema: {
+        tags,
+        summary: "The runs of its targets, with counts",
+        params: idParams,
+        querystring: z.strictObject({ status: runFilter.status, target: runFilter.target, ...pageQuery }),
+        response: {
+          200: pageOf(runAnswer).extend({
+            total: z.int().describe("Targets, also those whose run is still to be made"),
+            by_status: z.record(z.string(), z.int()),
+          }),
+        },
+      },
+    },
+    async (request) => {
+      const id = runIdIn(request);
+      const { limit, cursor, ...filter } = request.query;
+      const counts = await api.countChildren(id);
+      const children = await page(
+        { limit, cursor },
+        (key, most) => api.listChildren(id, filter, { before: idKey(key), limit: most }),
+        (run) => run.id,
+        showRun,
+      );
+      return { ...children, total: counts.total, by_status: { ...counts.by_status } };
+    },
+  );
 }
 
 function toAction(body: z.output<typeof newRun>) {

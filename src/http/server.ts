@@ -4,13 +4,19 @@ import { check } from "../contracts/parse.ts";
 import type { Metrics } from "../runtime/metrics.ts";
 import type { Api } from "./api.ts";
 import { bodyParsers } from "./body.ts";
+import { bulkRoutes } from "./bulk.ts";
 import { describeApi } from "./docs.ts";
 import { healthRoutes, type Readiness } from "./health.ts";
+import { messagingRoutes } from "./messaging.ts";
+import { breakerRoutes, poolRoutes } from "./pools.ts";
 import { InvalidRequest, pathOf, problem, sendProblem, toProblem } from "./problem.ts";
 import type { Server } from "./request.ts";
 import { runRoutes } from "./runs.ts";
+import { scheduleCommandRoutes } from "./schedule-commands.ts";
+import { schedulerRoutes, statisticsRoutes } from "./scheduler.ts";
 import { scheduleRoutes } from "./schedules.ts";
 import { protect } from "./security.ts";
+import { signalRoutes } from "./signals.ts";
 
 export interface HttpOptions {
   readonly api: Api;
@@ -93,7 +99,15 @@ export async function buildServer(options: HttpOptions): Promise<Server> {
   await server.register(async (routes) => {
     healthRoutes(routes as Server, options);
     scheduleRoutes(routes as Server, options.api);
+    scheduleCommandRoutes(routes as Server, options.api);
+    bulkRoutes(routes as Server, options.api);
     runRoutes(routes as Server, options.api);
+    poolRoutes(routes as Server, options.api);
+    breakerRoutes(routes as Server, options.api);
+    messagingRoutes(routes as Server, options.api);
+    signalRoutes(routes as Server, options.api);
+    schedulerRoutes(routes as Server, options.api);
+    statisticsRoutes(routes as Server, options.api);
   });
   await server.ready();
   return server;

@@ -2,8 +2,10 @@ import type { Logger } from "pino";
 import type { Clock } from "../runtime/clock.ts";
 import { type ConnectionState, superviseConnection } from "./connection.ts";
 import { type ConsumeOptions, type Consumer, createConsumer } from "./consumer.ts";
+import { createDeadLetterBox, type DeadLetterBox } from "./dead-letter-box.ts";
 import type { TopologyProblem } from "./declare.ts";
 import { createPublisher, type Publisher } from "./publisher.ts";
+import { type QueueDepth, queueDepths } from "./queue-inspection.ts";
 import type { Topology } from "./topology.ts";
 import { keepTopology } from "./topology-keeper.ts";
 
@@ -25,6 +27,9 @@ export interface Broker {
   /** Declares the topology as it is now; for a reload. Rejects when the connection is lost meanwhile. */
   redeclare(): Promise<readonly TopologyProblem[]>;
   state(): BrokerState;
+  /** What waits in these queues; those that cannot be asked are missing from the answer. */
+  depths(queues: readonly string[]): Promise<Map<string, QueueDepth>>;
+  readonly deadLetters: DeadLetterBox;
   /** Stops the consumers and closes the connections; takes no longer than `timeout_ms`. */
   close(timeout_ms: number): Promise<void>;
 }
@@ -59,6 +64,8 @@ export function createBroker(deps: BrokerDeps): Broker {
       return consumer;
     },
     redeclare: () => topology.redeclare(),
+    depths: (queues) => queueDepths(consuming, queues),
+    deadLetters: createDeadLetterBox(consuming, publisher),
     state: () => ({
       publishing: publishing.state,
       consuming: consuming.state,

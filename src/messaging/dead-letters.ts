@@ -128,7 +128,7 @@ export function createDeadLetters(deps: DeadLettersDeps): DeadLetters {
 const BOOKKEEPING = /^x-(death|delivery-count|acquired-count|opt-.*|(first|last)-death-.*)$/;
 
 /** The headers that are text, numbers or flags, without the broker's own. */
-function plainHeaders(headers: Record<string, unknown> | undefined): Record<string, string | number | boolean> {
+export function plainHeaders(headers: Record<string, unknown> | undefined): Record<string, string | number | boolean> {
   const plain: Record<string, string | number | boolean> = {};
   for (const [name, value] of Object.entries(headers ?? {})) {
     if (BOOKKEEPING.test(name)) continue;

@@ -118,6 +118,7 @@ export async function startLife(...actions: string[]): Promise<Life> {
     async schedule(columns = {}) {
       const id = await addSchedule(service, {
         ...{ kind: "manual", action: "test.plain", payload: {}, overlap: "allow" },
+        created_at: new Date(now).toISOString(),
         ...columns,
       });
       await plan(deps);
