@@ -9,6 +9,7 @@ import { ensurePools } from "./database/pools.ts";
 import type { Deps, PassName } from "./deps.ts";
 import { createHttpServer } from "./http/server.ts";
 import { openInboxes } from "./inboxes.ts";
+import { createLocalPart } from "./local-part.ts";
 import { type Loops, startLoops } from "./loops.ts";
 import { createBroker } from "./messaging/broker.ts";
 import { buildTopology } from "./messaging/topology.ts";
@@ -54,7 +55,12 @@ export async function startApp(config: Config): Promise<App> {
     database,
     publisher: broker.publisher,
     actions: actions.current,
-    reloadActions: actions.reload,
+    reloadActions: async () => {
+      const problems = await actions.reload();
+      // New actions need their queues. Without a broker they get them with everything else, once it is back.
+      await broker.redeclare().catch((error) => logger.warn({ err: error }, "the topology is not declared yet"));
+      return problems;
+    },
     clock,
     logger,
     metrics,
@@ -70,7 +76,10 @@ export async function startApp(config: Config): Promise<App> {
   const http = await createHttpServer({
     host: config.http_host,
     port: config.http_port,
-    api: createApi(deps),
+    api: createApi(
+      deps,
+      createLocalPart(deps, broker, config, () => loops),
+    ),
     readiness: async () => ({
       database: await answers(database),
       broker: broker.publisher.ready,

@@ -127,3 +127,46 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
         .slice(0, 60)}-${process.pid}`,
   };
 }
+
+/** What the command line needs to know of a service that runs elsewhere. */
+export interface ClientConfig {
+  /** Without a slash at its end. */
+  readonly url: string;
+  readonly token: string | null;
+}
+
+const clientSchema = z.object({
+  POCKETWATCH_URL: address(["http:", "https:"])
+    .refine((text) => !hasCredentials(text), {
+      error: "must not contain a user or a password; a token belongs into POCKETWATCH_TOKEN",
+    })
+    .default("http://127.0.0.1:7420"),
+  POCKETWATCH_TOKEN: z
+    .string()
+    .regex(/^[\x21-\x7e]+$/, "must not contain spaces or other than ASCII characters")
+    .optional(),
+});
+
+/** @throws InvalidConfiguration */
+export function readClientConfig(environment: NodeJS.ProcessEnv = process.env): ClientConfig {
+  const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ""));
+  const parsed = clientSchema.safeParse(given);
+  if (!parsed.success) {
+    const lines = parsed.error.issues.map((issue) => `  ${issue.path.join(".")}: ${issue.message}`);
+    throw new InvalidConfiguration(`The configuration cannot be used:\n${lines.join("\n")}`);
+  }
+  const { origin, pathname } = new URL(parsed.data.POCKETWATCH_URL);
+  return { url: `${origin}${pathname}`.replace(/\/+$/, ""), token: parsed.data.POCKETWATCH_TOKEN ?? null };
+}
+
+function hasCredentials(text: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const { username, password } = new URL(text);
+  return username !== "" || password !== "";
+}
+
+/** How a person likes the command line to behave, by the conventions of other programs. */
+export function readPreferences(environment: NodeJS.ProcessEnv = process.env) {
+  const { VISUAL, EDITOR, NO_COLOR, TERM } = environment;
+  return { editor: VISUAL || EDITOR || "vi", plain: Boolean(NO_COLOR) || TERM === "dumb" };
+}

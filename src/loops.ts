@@ -1,4 +1,5 @@
 import type { Deps, PassName } from "./deps.ts";
+import { answerRequests } from "./passes/answer-requests.ts";
 import { dispatch } from "./passes/dispatch.ts";
 import { echo } from "./passes/echo.ts";
 import { expand } from "./passes/expand.ts";
@@ -47,6 +48,7 @@ export function startLoops(deps: Deps, options: LoopsOptions): Loops {
     dispatch: publishing(() => dispatch(deps)),
     expand: () => expand(deps),
     relay: () => relay(deps),
+    answer_requests: () => answerRequests(deps),
     supervise: () =>
       supervise(deps, { id: deps.instance, version: options.version, broker: options.broker(), passes: reports() }),
     echo: () => echo(deps),

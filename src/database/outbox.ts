@@ -52,6 +52,19 @@ export async function claimMessages(tx: Tx, limit: number): Promise<StoredMessag
   return messages.sort((a, b) => a.id - b.id);
 }
 
+const NEXT: Statement = {
+  name: "next_outbox",
+  text: `
+    SELECT extract(epoch FROM min(lease_until) - pocketwatch_now())::double precision * 1000 AS next_in_ms
+    FROM outbox WHERE lease_until IS NOT NULL`,
+};
+
+/** Milliseconds until a message that is claimed, by whomever, may be claimed again; null: none is. */
+export async function nextMessageIn(tx: Tx): Promise<number | null> {
+  const [row] = await tx.query<{ next_in_ms: number | null }>(NEXT);
+  return row!.next_in_ms;
+}
+
 export async function deleteSent(tx: Tx, ids: readonly number[]): Promise<void> {
   if (ids.length > 0) await tx.query(SENT, [ids]);
 }

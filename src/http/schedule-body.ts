@@ -8,6 +8,8 @@ const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 export const scheduleName = text(1, 255)
   .refine((name) => !UUID.test(name), { error: "must not look like an id" })
+  // No client sends these in an address as they are.
+  .refine((name) => name !== "." && name !== "..", { error: "must not be . or .." })
   .meta({ minLength: 1, maxLength: 255 });
 
 const SEGMENT = /^(\*\*?|[^/*\s]+)$/;

@@ -20,7 +20,6 @@ export function protect(server: Server, metrics: Metrics): void {
     buckets: [0.005, 0.02, 0.1, 0.5, 2, 10],
     registers: [metrics.registry],
   });
-  server.decorateRequest("actor", "anonymous");
   server.addHook("onRequest", async (_request, reply) => {
     reply.headers(HEADERS);
   });

@@ -1,7 +1,7 @@
-import fastify, { type FastifyError } from "fastify";
+import fastify, { type FastifyError, LogController } from "fastify";
 import type { Logger } from "pino";
-import { check } from "../contracts/parse.ts";
 import type { Metrics } from "../runtime/metrics.ts";
+import { type Authenticate, admit } from "./access.ts";
 import type { Api } from "./api.ts";
 import { bodyParsers } from "./body.ts";
 import { bulkRoutes } from "./bulk.ts";
@@ -9,7 +9,7 @@ import { describeApi } from "./docs.ts";
 import { healthRoutes, type Readiness } from "./health.ts";
 import { messagingRoutes } from "./messaging.ts";
 import { breakerRoutes, poolRoutes } from "./pools.ts";
-import { InvalidRequest, pathOf, problem, sendProblem, toProblem } from "./problem.ts";
+import { pathOf, problem, sendProblem, toProblem } from "./problem.ts";
 import type { Server } from "./request.ts";
 import { runRoutes } from "./runs.ts";
 import { scheduleCommandRoutes } from "./schedule-commands.ts";
@@ -17,6 +17,7 @@ import { schedulerRoutes, statisticsRoutes } from "./scheduler.ts";
 import { scheduleRoutes } from "./schedules.ts";
 import { protect } from "./security.ts";
 import { signalRoutes } from "./signals.ts";
+import { validate } from "./validation.ts";
 
 export interface HttpOptions {
   readonly api: Api;
@@ -25,6 +26,8 @@ export interface HttpOptions {
   readonly logger: Logger;
   readonly metrics: Metrics;
   readonly version: string;
+  /** Who a token belongs to; absent: nobody has one, and everybody may do everything. */
+  readonly authenticate?: Authenticate;
 }
 
 export interface HttpServer {
@@ -61,7 +64,7 @@ export async function buildServer(options: HttpOptions): Promise<Server> {
   const { logger } = options;
   const server: Server = fastify({
     loggerInstance: logger,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: BODY_LIMIT,
     requestTimeout: REQUEST_TIMEOUT_MS,
     routerOptions: { maxParamLength: LONGEST_NAME, ignoreTrailingSlash: true },
@@ -72,14 +75,7 @@ export async function buildServer(options: HttpOptions): Promise<Server> {
     },
   }) as unknown as Server;
 
-  server.setValidatorCompiler(({ schema, httpPart }) => (data: unknown) => {
-    const parsed = check(schema as never, data, "");
-    if (parsed.ok) return { value: parsed.value };
-    const where = httpPart === "headers" ? "header " : "";
-    return { error: new InvalidRequest(parsed.errors.map((one) => ({ ...one, field: where + one.field }))) };
-  });
-  // What is answered is typed and tested against its schema; checking it again per request would only cost time.
-  server.setSerializerCompiler(() => JSON.stringify);
+  validate(server);
   server.setErrorHandler((error: FastifyError, request, reply) => {
     const answer = toProblem(error, pathOf(request));
     if (answer.status >= 500) {
@@ -95,6 +91,7 @@ export async function buildServer(options: HttpOptions): Promise<Server> {
 
   bodyParsers(server);
   protect(server, options.metrics);
+  admit(server, options.authenticate);
   await describeApi(server, options.version);
   await server.register(async (routes) => {
     healthRoutes(routes as Server, options);

@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import type { ChannelModel } from "amqplib";
 import type { Logger } from "pino";
 import type { Clock } from "../runtime/clock.ts";
@@ -101,6 +102,8 @@ export function superviseConnection(deps: ConnectionDeps): SupervisedConnection 
       become("connected");
     });
     const lost = new AbortController();
+    // Every consumer and every lane listens to it.
+    setMaxListeners(0, lost.signal);
     const current: Link = { model, lost: lost.signal };
     link = current;
     logger.info("connected to RabbitMQ");

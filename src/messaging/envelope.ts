@@ -54,8 +54,8 @@ export function shortIso(instant: Instant): string {
 }
 
 /**
- * The trigger event as JSON text; `now` is the event's time. Written out because it is the hot path (1.4 µs; building an
- * object and printing it takes three times as long): ids and numbers need no escaping, and the payload is text already.
+ * The trigger event as JSON text; `now` is the event's time. Written out because it is the hot path: a third less time
+ * than building an object and printing it. Ids and numbers need no escaping, and the payload is text already.
  */
 export function triggerEnvelope(facts: TriggerFacts, now: Instant): string {
   const { run_id, attempt, schedule_id, action_version } = facts;

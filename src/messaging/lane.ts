@@ -43,6 +43,7 @@ export async function openLane(link: Link): Promise<Lane> {
   function finish(code: number | null): void {
     if (end) return;
     end = { code };
+    link.lost.removeEventListener("abort", onLost);
     for (const resolve of [...unanswered, ...waitingForRoom]) resolve();
   }
 
@@ -50,7 +51,9 @@ export async function openLane(link: Link): Promise<Lane> {
   channel.on("nack", ({ deliveryTag, multiple }) => confirms.answer(deliveryTag, multiple, "refused"));
   channel.on("return", (message) => confirms.returned(String(message.properties.messageId)));
   channel.on("close", () => finish(codeOf(cause)));
-  // The channel's own "close" is lost when it comes in the same breath as the reply that opened it.
+  // The channel's own "close" is missed when it comes in the same breath as the reply that opened it.
+  const onLost = () => finish(null);
+  link.lost.addEventListener("abort", onLost);
   if (link.lost.aborted) finish(null);
 
   /** Until the socket has taken what was written, or the lane has ended. */
@@ -106,8 +109,11 @@ export async function openLane(link: Link): Promise<Lane> {
         unanswered.add(settle);
         confirms.add(batch, settle);
       });
-      await write(batch);
-      passOn();
+      try {
+        await write(batch);
+      } finally {
+        passOn();
+      }
       await answered;
     },
     discard() {

@@ -76,7 +76,13 @@ export function createPublisher(deps: PublisherDeps): Publisher {
   /** Sends a part over a lane; what the broker answers is filled in, the rest is returned with the reason. */
   async function send(part: Part, lane: Lane, expired: Promise<void>): Promise<{ rest: Part; code: number | null }> {
     const batch = { messages: part.messages, outcomes: new Array<Outcome | undefined>(part.messages.length) };
-    await Promise.race([lane.send(batch), expired]);
+    try {
+      await Promise.race([lane.send(batch), expired]);
+    } catch (error) {
+      // A defect of ours; what stands on the channel now nobody knows.
+      logger.error({ err: error, exchange: part.exchange }, "cannot write messages");
+      lane.discard();
+    }
     const open: number[] = [];
     for (let position = 0; position < part.messages.length; position++) {
       const outcome = batch.outcomes[position];

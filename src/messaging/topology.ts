@@ -40,6 +40,7 @@ export function names(prefix: string) {
     queue: {
       status: `${prefix}.status`,
       commands: `${prefix}.commands`,
+      channels: `${prefix}.channels`,
       rejected_triggers: `${prefix}.rejected-triggers`,
       work: (action: string, version: number) => `${prefix}.work.${action}.v${version}`,
       reload: (instance: string, connection: number) => `${prefix}.reload.${instance}.${connection}`,
@@ -95,6 +96,7 @@ export function buildTopology(prefix: string, actions: readonly Action[]): Topol
   const ours = { "x-queue-type": "quorum", "x-delivery-limit": NO_DELIVERY_LIMIT };
   add(queue.status, ours, exchange.status, "#");
   add(queue.commands, ours, exchange.commands, "run.#");
+  add(queue.channels, ours, exchange.channels, "#");
   // A second copy of every dead trigger, for the service: its attempt has failed.
   add(queue.rejected_triggers, ours, exchange.dead_letters, `${prefix}.work.#`);
   for (const action of actions) {

@@ -1,5 +1,5 @@
 import type { MessageData, MessageType } from "../contracts/messages.ts";
-import { claimMessages, deleteSent, type StoredMessage } from "../database/outbox.ts";
+import { claimMessages, deleteSent, nextMessageIn, type StoredMessage } from "../database/outbox.ts";
 import type { Deps } from "../deps.ts";
 import { eventMessage } from "../messaging/envelope.ts";
 import { failpoint } from "../runtime/failpoint.ts";
@@ -19,7 +19,9 @@ export interface RelayResult extends PassResult {
 export async function relay(deps: Deps, batch = BATCH): Promise<RelayResult> {
   if (!deps.publisher.ready) return { sent: 0, full: false, next_in_ms: null };
   const messages = await deps.database.transaction((tx) => claimMessages(tx, batch));
-  if (messages.length === 0) return { sent: 0, full: false, next_in_ms: null };
+  if (messages.length === 0) {
+    return { sent: 0, full: false, next_in_ms: await deps.database.transaction((tx) => nextMessageIn(tx)) };
+  }
   failpoint("relay_claimed");
   const outcomes = await deps.publisher.publish(
     messages.map((message) => toOutgoing(deps, message)),
@@ -30,13 +32,14 @@ export async function relay(deps: Deps, batch = BATCH): Promise<RelayResult> {
   const done = messages.filter((_, index) => outcomes[index] !== "unknown" && outcomes[index] !== "refused");
   const rejected = messages.filter((_, index) => outcomes[index] === "rejected");
   if (rejected.length > 0) deps.logger.error({ messages: rejected.map(({ id }) => id) }, "the broker rejected events");
-  await deps.database.transaction((tx) =>
-    deleteSent(
+  const next_in_ms = await deps.database.transaction(async (tx) => {
+    await deleteSent(
       tx,
       done.map((message) => message.id),
-    ),
-  );
-  return { sent: done.length, full: messages.length === batch, next_in_ms: null };
+    );
+    return nextMessageIn(tx);
+  });
+  return { sent: done.length, full: messages.length === batch, next_in_ms };
 }
 
 function toOutgoing(deps: Deps, message: StoredMessage) {

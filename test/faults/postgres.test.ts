@@ -34,6 +34,24 @@ scenario({
 });
 
 scenario({
+  name: "7 one instance cut off from Postgres for 20 s: the other one takes the status updates that it holds",
+  together: true,
+  async fault(world) {
+    await world.at(2);
+    world.instance("a").toPostgres.refuse();
+    await world.at(22);
+    world.instance("a").toPostgres.resume();
+  },
+  seconds: 23,
+  async check(world) {
+    const [row] = await world.rows<{ longest: number }>(
+      "SELECT extract(epoch FROM max(completed_at - dispatched_at))::float8 AS longest FROM runs",
+    );
+    if (row!.longest > 10) throw new Error(`an answer took ${row!.longest} s to get into the database`);
+  },
+});
+
+scenario({
   name: "7 the network forgets the connections to Postgres; new ones work",
   together: true,
   async fault(world) {

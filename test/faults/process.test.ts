@@ -1,6 +1,8 @@
-import { existsSync } from "node:fs";
+import { existsSync, mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { scenario, startPair } from "./scenario.ts";
-import type { World } from "./world.ts";
+import type { FaultInstance, World } from "./world.ts";
 
 /* 11, 18 and 22: processes that stand still, that have another idea of the time, or too much to do. */
 
@@ -44,12 +46,8 @@ const hasFaketime = existsSync(FAKETIME);
 if (!hasFaketime) console.log(`Skipped: 18, clocks that are wrong (no ${FAKETIME}; Debian's package is faketime).`);
 
 /** The wall clock lies; durations stay true, as they do when a clock is set. */
-const wrongClock = (FAKETIME_OFFSET: string) => ({
-  LD_PRELOAD: FAKETIME,
-  FAKETIME: FAKETIME_OFFSET,
-  FAKETIME_DONT_FAKE_MONOTONIC: "1",
-  DONT_FAKE_MONOTONIC: "1",
-});
+const wrongClock = (more: Record<string, string>) => ({ LD_PRELOAD: FAKETIME, DONT_FAKE_MONOTONIC: "1", ...more });
+const lastStamp = ({ log }: FaultInstance) => Date.parse(String(log.at(-1)!.time));
 
 if (hasFaketime) {
   scenario({
@@ -57,14 +55,38 @@ if (hasFaketime) {
     together: true,
     async start(world) {
       await Promise.all([
-        world.startInstance("ahead", { environment: wrongClock("+2h") }),
-        world.startInstance("behind", { environment: wrongClock("-2h") }),
+        world.startInstance("ahead", { environment: wrongClock({ FAKETIME: "+2h" }) }),
+        world.startInstance("behind", { environment: wrongClock({ FAKETIME: "-2h" }) }),
       ]);
       world.startConsumer();
     },
     fault: async (world) => {
-      const [first, second] = world.instances.map(({ log }) => Date.parse(String(log.at(-1)!.time)));
+      const [first, second] = world.instances.map(lastStamp);
       if (Math.abs(first! - second!) < 3 * 3_600_000) throw new Error("the clocks are not wrong");
+    },
+  });
+}
+
+if (hasFaketime) {
+  const offsets = join(mkdtempSync(join(tmpdir(), "pocketwatch-clock-")), "offset");
+  scenario({
+    name: "18 a clock that steps by two hours, forward, back and forth",
+    together: true,
+    async start(world) {
+      writeFileSync(offsets, "+0");
+      const environment = wrongClock({ FAKETIME_TIMESTAMP_FILE: offsets, FAKETIME_NO_CACHE: "1", LOG_LEVEL: "debug" });
+      await Promise.all([world.startInstance("stepping", { environment }), world.startInstance("b")]);
+      world.startConsumer();
+    },
+    async fault(world) {
+      for (const [at, offset] of [
+        [1.5, "+2h"],
+        [3.5, "-2h"],
+        [5.5, "+0"],
+      ] as const) {
+        await world.at(at);
+        writeFileSync(offsets, offset);
+      }
     },
   });
 }

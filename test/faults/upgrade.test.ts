@@ -1,4 +1,4 @@
-import { readFile, rm, writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { buildService } from "../support/build.ts";
 import { MIXED } from "./plan.ts";
@@ -53,6 +53,5 @@ scenario({
       await Promise.all(["a", "a", "b", "b", "next"].map((name) => trigger(world, name)));
     }
     await Promise.all([world.instance("a").stop(), world.instance("b").stop()]);
-    await rm(join(build, "drizzle"), { recursive: true });
   },
 });

@@ -5,8 +5,8 @@ import { connect, type Database } from "../../src/database/connection.ts";
 import { ensurePools } from "../../src/database/pools.ts";
 import type { Deps, PassName } from "../../src/deps.ts";
 import type { Readiness } from "../../src/http/health.ts";
-import { buildServer } from "../../src/http/server.ts";
 import type { Server } from "../../src/http/request.ts";
+import { buildServer } from "../../src/http/server.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { createMetrics } from "../../src/runtime/metrics.ts";
 import type { Instant } from "../../src/schedule/instant.ts";
@@ -41,7 +41,10 @@ export async function startHttpService(options: { readonly max_connections?: num
   const database = connect({ url: home.url, logger, now: () => now, ...options });
   const actions = holdActions(CONTRACTS);
   await actions.reload();
-  const pools = actions.current().list().flatMap((action) => action.pool ?? []);
+  const pools = actions
+    .current()
+    .list()
+    .flatMap((action) => action.pool ?? []);
   await database.transaction((tx) => ensurePools(tx, pools));
   const woken: PassName[] = [];
   const metrics = createMetrics();

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { channelNumber, rawConnection } from "../../src/messaging/raw-connection.ts";
 import { waitFor } from "../support/wait-for.ts";
-import { methodFrame, passOn, shortString } from "./messaging-frame-proxy.ts";
+import { connectionClose, methodFrame, passOn, shortString } from "./messaging-frame-proxy.ts";
 import { drain, jobs, ready, setUp, tally } from "./messaging-setup.ts";
 
 // Refused by RabbitMQ 3.10 and 4.x alike, with 406 and the channel closed: an expiration beyond its timers.
@@ -230,6 +230,19 @@ describe("when the broker does not answer", () => {
     proxy.fromBroker = passOn;
     await ready(broker);
     expect(tally(await broker.publisher.publish(jobs(setup, 10), 5_000))).toEqual({ confirmed: 10 });
+  });
+
+  test("a connection that is lost in the breath in which the channel opens makes it unknown at once", async () => {
+    const setup = await setUp();
+    const proxy = await setup.proxy();
+    const broker = setup.start(proxy.url);
+    await ready(broker);
+    const CONFIRM_SELECT_OK = "85.11";
+    proxy.fromBroker = ({ method, bytes }) => (method === CONFIRM_SELECT_OK ? [bytes, connectionClose(320)] : [bytes]);
+    expect(tally(await broker.publisher.publish(jobs(setup, 100), 60_000))).toEqual({ unknown: 100 });
+    proxy.fromBroker = passOn;
+    await ready(broker);
+    expect(tally(await broker.publisher.publish(jobs(setup, 100), 5_000))).toEqual({ confirmed: 100 });
   });
 
   test("while it blocks publishing nothing is sent, and the outcome is unknown", async () => {

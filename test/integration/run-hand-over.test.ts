@@ -1,5 +1,4 @@
-import type { Channel } from "amqplib";
-import { connect } from "amqplib";
+import { type Channel, type ChannelModel, connect } from "amqplib";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { Deps } from "../../src/deps.ts";
 import type { Outcome } from "../../src/messaging/outgoing.ts";
@@ -15,13 +14,14 @@ import { waitFor } from "../support/wait-for.ts";
 
 let life: Life;
 let sibling: TestService;
+let connection: ChannelModel;
 let channel: Channel;
 let work: string;
 let triggersExchange: string;
 beforeAll(async () => {
   life = await startLife("test.plain");
   sibling = await life.service.sibling("test-2");
-  const connection = await connect(life.service.names.url);
+  connection = await connect(life.service.names.url);
   channel = await connection.createChannel();
   const { queue, exchange } = names(life.service.names.prefix);
   work = queue.work("test.capped", 1);
@@ -34,7 +34,7 @@ beforeAll(async () => {
   });
 });
 afterAll(async () => {
-  await channel.connection.close();
+  await connection.close();
   await life.stop();
 });
 beforeEach(async () => {

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { onOurEnd } from "../../dev/services/guard.ts";
 
 export const CHECKOUT = fileURLToPath(new URL("../..", import.meta.url));
 
@@ -17,6 +18,7 @@ const run = promisify(execFile);
  */
 export async function buildService(source = process.env.FAULTS_SOURCE ?? CHECKOUT): Promise<string> {
   const root = await mkdtemp(join(tmpdir(), "pocketwatch-build-"));
+  onOurEnd('rm -rf -- "$1"', [root]);
   const tsc = join(CHECKOUT, "node_modules/.bin/tsc");
   const args = ["-p", join(source, "tsconfig.build.json"), "--outDir", join(root, "dist"), "--sourceMap", "false"];
   // Types are the check's business; what can be emitted is emitted.

@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { onOurEnd } from "../../dev/services/guard.ts";
 import { descendants, signal } from "../../dev/services/process-tree.ts";
 import { waitFor } from "./wait-for.ts";
 
@@ -45,9 +46,9 @@ export function startServiceProcess(options: ServiceProcessOptions): ServiceProc
     cwd: build,
     env: { PATH: process.env.PATH, HTTP_PORT: "0", INSTANCE: name, LOG_LEVEL: "info", ...environment },
     stdio: ["ignore", "pipe", "pipe"],
+    detached: true, // a group of its own, for the guard
   });
-  const lastResort = () => void child.kill("SIGKILL");
-  process.once("exit", lastResort);
+  const dismissGuard = onOurEnd('kill -s KILL -- "-$1"', [String(child.pid)]);
   const log: LogEntry[] = [];
   const noise: string[] = [];
   let rest = "";
@@ -67,7 +68,7 @@ export function startServiceProcess(options: ServiceProcessOptions): ServiceProc
   let asked = false;
   let how: string | null = null;
   const ended = once(child, "exit").then(([code, by]) => {
-    process.off("exit", lastResort);
+    dismissGuard();
     how = by === null ? `exit code ${code}` : String(by);
     return how;
   });
