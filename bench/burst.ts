@@ -17,14 +17,13 @@ const ZONES = Intl.supportedValuesOf("timeZone").filter((_, index) => index % 8 
 async function insertSchedules(services: BenchServices, at: number): Promise<void> {
   const rows = Array.from({ length: COUNT }, (_, index) => {
     const zone = ZONES[index % ZONES.length]!;
-    const local = new Intl.DateTimeFormat("en-GB", {
+    const parts = new Intl.DateTimeFormat("en-GB", {
       timeZone: zone,
       hour: "numeric",
       minute: "numeric",
       hourCycle: "h23",
-    })
-      .formatToParts(at)
-      .reduce<Record<string, string>>((parts, { type, value }) => ({ ...parts, [type]: value }), {});
+    }).formatToParts(at);
+    const local = Object.fromEntries(parts.map(({ type, value }) => [type, value]));
     const other = (Number(local.minute) + 1 + (index % 58)) % 60;
     const hour = (Number(local.hour) + 1 + (Math.floor(index / 58) % 22)) % 24;
     const minutes = [Number(local.minute), other].sort((a, b) => a - b).join(",");

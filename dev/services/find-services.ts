@@ -45,7 +45,6 @@ export async function disposablePostgres(say: Say): Promise<Service> {
     fsync: "off",
     full_page_writes: "off",
     max_wal_size: "256MB",
-    dynamic_shared_memory_type: "mmap", // inside the data directory, so that a kill leaves nothing outside it
   };
   return inDisposableDirectory("postgres", (directory) =>
     startPostgres({ directory, settings, disposable: true, say }),

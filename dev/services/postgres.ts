@@ -50,6 +50,7 @@ export async function startPostgres(options: PostgresOptions): Promise<Service> 
     max_connections: "200",
     timezone: "UTC",
     log_timezone: "UTC",
+    dynamic_shared_memory_type: "mmap", // inside the data directory, so that a kill leaves nothing outside it
     ...options.settings,
   };
   const args = ["-D", data, "-p", String(port), ...Object.entries(settings).flatMap(([k, v]) => ["-c", `${k}=${v}`])];

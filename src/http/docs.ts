@@ -1,16 +1,40 @@
+import { createHash } from "node:crypto";
 import swagger from "@fastify/swagger";
 import { jsonSchemaTransform, jsonSchemaTransformObject } from "fastify-type-provider-zod";
+import { DOCS_STYLE, renderDocs } from "./docs-page.ts";
+import { completeDocument, type OpenApi } from "./openapi.ts";
 import type { Server } from "./request.ts";
 
-/** OpenAPI 3.1 of every route that is registered after this. */
+// A page of its own instead of Swagger UI: no script, nothing from another host, readable with any browser.
+const PAGE_POLICY = `default-src 'none'; style-src 'sha256-${createHash("sha256").update(DOCS_STYLE).digest("base64")}'; frame-ancestors 'none'`;
+
+/** OpenAPI 3.1 of every route that is registered after this, at `/openapi.json` and as a page at `/docs`. */
 export async function describeApi(server: Server, version: string): Promise<void> {
   await server.register(swagger, {
     openapi: {
       openapi: "3.1.0",
-      info: { title: "Pocketwatch", version, description: "A message-driven scheduler." },
+      info: {
+        title: "Pocketwatch",
+        version,
+        description:
+          "A message-driven scheduler: schedules and runs in Postgres, versioned trigger events on RabbitMQ, consumers in any " +
+          "language. JSON in snake_case, instants in ISO 8601, errors as problem details (RFC 9457).",
+        license: { name: "MIT", identifier: "MIT" },
+      },
+      servers: [{ url: "/" }],
     },
     transform: jsonSchemaTransform,
     transformObject: jsonSchemaTransformObject,
   });
-  server.get("/openapi.json", { schema: { hide: true } as object, config: { scope: "none" } }, () => server.swagger());
+  let document: OpenApi | null = null;
+  const complete = () => {
+    document ??= completeDocument(server.swagger() as unknown as OpenApi);
+    return document;
+  };
+  const hidden = { schema: { hide: true } as object, config: { scope: "none" as const } };
+  server.get("/openapi.json", hidden, complete);
+  server.get("/docs", hidden, (_request, reply) => {
+    reply.type("text/html; charset=utf-8").header("content-security-policy", PAGE_POLICY).serializer(String);
+    return renderDocs(complete());
+  });
 }

@@ -1,3 +1,4 @@
+import { z } from "zod";
 import type { Metrics } from "../runtime/metrics.ts";
 import { pathOf, problem, sendProblem } from "./problem.ts";
 import type { Server } from "./request.ts";
@@ -17,17 +18,37 @@ export interface HealthOptions {
 const tags = ["health"];
 
 export function healthRoutes(server: Server, { readiness, metrics }: HealthOptions): void {
-  server.get("/livez", { config: { scope: "none" }, schema: { tags, summary: "The process answers" } }, () => ({
-    status: "alive",
-  }));
+  server.get(
+    "/livez",
+    {
+      config: { scope: "none" },
+      schema: { tags, summary: "The process answers", response: { 200: z.object({ status: z.literal("alive") }) } },
+    },
+    () => ({ status: "alive" as const }),
+  );
 
   server.get(
     "/readyz",
-    { config: { scope: "none" }, schema: { tags, summary: "Everything the service needs is there" } },
+    {
+      config: { scope: "none" },
+      schema: {
+        tags,
+        summary: "Everything the service needs is there",
+        description: "503 names what is not: database, broker, migrations.",
+        response: {
+          200: z.object({
+            status: z.literal("ready"),
+            database: z.boolean(),
+            broker: z.boolean(),
+            migrations: z.boolean(),
+          }),
+        },
+      },
+    },
     async (request, reply) => {
       const checks = await readiness();
       const missing = Object.entries(checks).flatMap(([name, ready]) => (ready ? [] : [name]));
-      if (missing.length === 0) return { status: "ready", ...checks };
+      if (missing.length === 0) return { status: "ready" as const, ...checks };
       const answer = problem(503, `not ready: ${missing.join(", ")}`, pathOf(request));
       return sendProblem(reply, { ...answer, not_ready: missing, ...checks });
     },
@@ -35,9 +56,16 @@ export function healthRoutes(server: Server, { readiness, metrics }: HealthOptio
 
   server.get(
     "/metrics",
-    { config: { scope: "read" }, schema: { tags, summary: "Figures for Prometheus", produces: ["text/plain"] } },
+    {
+      config: { scope: "read" },
+      schema: {
+        tags,
+        summary: "Figures for Prometheus",
+        response: { 200: { description: "Done", content: { "text/plain": { schema: z.string() } } } },
+      },
+    },
     async (_request, reply) => {
-      reply.type(metrics.registry.contentType);
+      reply.type(metrics.registry.contentType).serializer(String);
       return metrics.registry.metrics();
     },
   );

@@ -70,7 +70,12 @@ describe.skipIf(python === null)("the Python agent", () => {
     await admin.query(`INSERT INTO schedules (name, kind, interval_seconds, action, payload)
       VALUES ('nowhere', 'interval', 1, 'scout.trigger', '{"source": "directory:/does/not/exist", "max_strategies": 1}')`);
     const run = await endOf("nowhere");
-    expect(run).toMatchObject({ status: "failed", status_reason: "error", attempt: 1, error_code: "missing_directory" });
+    expect(run).toMatchObject({
+      status: "failed",
+      status_reason: "error",
+      attempt: 1,
+      error_code: "missing_directory",
+    });
     expect(run.error_message).toContain("/does/not/exist");
   });
 });

@@ -1,6 +1,10 @@
 import { existsSync, mkdtempSync, writeFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { hesitantWork } from "../support/ledger-consumer.ts";
+import { waitFor } from "../support/wait-for.ts";
 import { scenario, startPair } from "./scenario.ts";
 import type { FaultInstance, World } from "./world.ts";
 
@@ -15,13 +19,17 @@ for (const [failpoint, words] of [
   scenario({
     name: `11 stopped for 35 s ${words}, then resumed`,
     together: true,
+    // Alone at first, so that it is the one that comes to the point; slow consumers, so that what is repeated shows.
     async start(world) {
-      await Promise.all([world.startInstance("a", { failpoint: `${failpoint}:pause:2` }), world.startInstance("b")]);
-      world.startConsumer();
+      await world.startInstance("a", { failpoint: `${failpoint}:pause` });
+      world.startConsumer({ work: hesitantWork() });
     },
     async fault(world) {
-      await world.at(36);
-      await world.instance("a").signal("SIGCONT");
+      const a = world.instance("a");
+      await waitFor(async () => (await processState(a)) === "T", { timeoutMs: 30_000, describe: "it to stand still" });
+      await world.startInstance("b");
+      await sleep(35_000);
+      await a.signal("SIGCONT");
     },
     seconds: 10,
     settle_seconds: 90,
@@ -110,11 +118,26 @@ scenario({
   name: "22 event loop blocked for 5 s while a batch is published",
   together: true,
   async start(world) {
-    await Promise.all([world.startInstance("a", { failpoint: "lease_committed:block:3" }), world.startInstance("b")]);
+    const failpoint = "lease_committed:block:2";
+    await Promise.all([world.startInstance("a", { failpoint }), world.startInstance("b", { failpoint })]);
     world.startConsumer();
   },
-  fault: async () => {},
+  async fault(world) {
+    const mute = async (instance: FaultInstance) =>
+      fetch(`${instance.http}/livez`, { signal: AbortSignal.timeout(2_500) }).then(
+        () => false,
+        () => true,
+      );
+    const blocked = async () => (await Promise.all(world.instances.map(mute))).includes(true);
+    await waitFor(blocked, { timeoutMs: 30_000, describe: "an instance that does not answer" });
+  },
 });
+
+/** `R`, `S`, `T` (stopped) …, as the system says. */
+async function processState({ pid }: FaultInstance): Promise<string | undefined> {
+  const stat = await readFile(`/proc/${pid}/stat`, "utf8");
+  return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[0];
+}
 
 async function shutDownUnderLoad(world: World): Promise<void> {
   // One instance at a time is replaced, as a rolling restart does.

@@ -1,5 +1,5 @@
 import { test } from "vitest";
-import { hesitantWork } from "../support/ledger-consumer.ts";
+import { hesitantWork, ordinaryWork } from "../support/ledger-consumer.ts";
 import { waitFor } from "../support/wait-for.ts";
 import { MIXED, type Planned } from "./plan.ts";
 import type { Servers } from "./servers.ts";
@@ -68,6 +68,21 @@ export async function startPair(world: World): Promise<void> {
   world.startConsumer();
 }
 
+/** Two instances that die at a failpoint. `replaceDead` goes with it. */
+export function startDoomed(failpoint: string, work = ordinaryWork) {
+  return async (world: World) => {
+    await Promise.all([1, 2].map((n) => world.startInstance(`doomed ${n}`, { failpoint: `${failpoint}:kill` })));
+    world.startConsumer({ work });
+  };
+}
+
+/** Waits until an instance has come to its gap and died, and starts another. */
+export async function replaceDead(world: World): Promise<void> {
+  const dead = () => world.instances.some((instance) => !instance.running);
+  await waitFor(dead, { timeoutMs: 30_000, describe: "the death of an instance" });
+  await world.startInstance("successor");
+}
+
 /** Two instances, and consumers so slow that what is published again is seen twice. */
 export async function startHesitant(world: World): Promise<void> {
   await Promise.all([world.startInstance("a"), world.startInstance("b")]);
@@ -98,7 +113,7 @@ async function settle(world: World, { held }: Expectations, seconds: number): Pr
 
 /** Every instance that still runs ends on SIGTERM with exit code 0. */
 async function stopAll(world: World): Promise<string[]> {
-  const running = world.instances.filter((instance) => instance.running);
+  const running = world.instances.filter((instance) => instance.running && !instance.doomed);
   const exits = await Promise.all(running.map(async (instance) => [instance.name, await instance.stop()] as const));
   await Promise.all(world.consumers.map((consumer) => consumer.close()));
   return exits.flatMap(([name, how]) => (how === "exit code 0" ? [] : [`instance ${name} ended with ${how}`]));

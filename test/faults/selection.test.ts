@@ -1,7 +1,6 @@
 import { METHOD } from "../support/amqp-proxy.ts";
-import { waitFor } from "../support/wait-for.ts";
 import { MIXED } from "./plan.ts";
-import { scenario } from "./scenario.ts";
+import { replaceDead, scenario, startDoomed } from "./scenario.ts";
 
 /* Three faults of the table on the servers of `npm test`: half a minute. `npm run test:faults` runs them all. */
 
@@ -11,14 +10,8 @@ scenario({
   ...short,
   name: "1 kill -9 between commit and publish",
   together: true,
-  async start(world) {
-    await Promise.all([
-      world.startInstance("dying", { failpoint: "lease_committed:kill" }),
-      world.startInstance("b", { environment: { POLL_INTERVAL_SECONDS: "2" } }),
-    ]);
-    world.startConsumer();
-  },
-  fault: (world) => waitFor(() => !world.instance("dying").running, { describe: "the death" }),
+  start: startDoomed("lease_committed"),
+  fault: replaceDead,
 });
 
 scenario({

@@ -109,7 +109,6 @@ export async function createWorld(choose = async (shared: Servers) => shared): P
       const instance = Object.assign(Object.create(process) as ServiceProcess, { toPostgres, toBroker });
       instances.push(instance);
       if (!options.unready) await process.ready();
-      if (options.failpoint?.includes(":kill")) process.expectEnd();
       return instance;
     },
     startConsumer(options: Partial<LedgerConsumerOptions> = {}) {

@@ -18,7 +18,11 @@ afterAll(async () => {
 test("dead letters are listed without being taken, and one is handed to its queue again", async () => {
   const queue = names(service.names.prefix).queue.work("scout.trigger", 1);
   const send = async (id: string, body: string) => {
-    consumer.channel.sendToQueue(queue, Buffer.from(body), { messageId: id, type: "scout.trigger.v1", persistent: true });
+    consumer.channel.sendToQueue(queue, Buffer.from(body), {
+      messageId: id,
+      type: "scout.trigger.v1",
+      persistent: true,
+    });
   };
   await send("one", '{"n":1}');
   await send("two", "no JSON");
@@ -45,5 +49,5 @@ test("dead letters are listed without being taken, and one is handed to its queu
   });
   expect([...depths]).toEqual([[queue, { messages: 1, consumers: 0 }]]);
   const again = await consumer.channel.get(queue, { noAck: true });
-  expect(again && again.content.toString()).toBe("no JSON");
+  expect(again ? again.content.toString() : null).toBe("no JSON");
 });

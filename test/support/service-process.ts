@@ -22,8 +22,8 @@ export interface ServiceProcess {
   ready(): Promise<void>;
   /** Resolves when it has ended, for whatever reason. */
   readonly ended: Promise<string>;
-  /** It is meant to end by itself: a failpoint. */
-  expectEnd(): void;
+  /** It is meant to end by itself, at a failpoint. */
+  readonly doomed: boolean;
   signal(name: NodeJS.Signals): Promise<void>;
   /** SIGTERM; resolves with how it ended. */
   stop(): Promise<string>;
@@ -65,7 +65,8 @@ export function startServiceProcess(options: ServiceProcessOptions): ServiceProc
   };
   child.stdout.on("data", read);
   child.stderr.on("data", (chunk: Buffer) => noise.push(...chunk.toString().trimEnd().split("\n")));
-  let asked = false;
+  const doomed = environment.FAILPOINT?.includes(":kill") ?? false;
+  let asked = doomed;
   let how: string | null = null;
   const ended = once(child, "exit").then(([code, by]) => {
     dismissGuard();
@@ -81,6 +82,7 @@ export function startServiceProcess(options: ServiceProcessOptions): ServiceProc
     log,
     noise,
     ended,
+    doomed,
     get running() {
       return how === null;
     },
@@ -97,9 +99,6 @@ export function startServiceProcess(options: ServiceProcessOptions): ServiceProc
         describe: () => `${name} to run; it said:\n${noise.join("\n")}\n${JSON.stringify(log.slice(-5))}`,
       });
       if (how !== null && !asked) throw new Error(`${name} ended (${how}):\n${noise.join("\n")}`);
-    },
-    expectEnd() {
-      asked = true;
     },
     async signal(what) {
       for (const pid of await everyone()) signal(pid, what);

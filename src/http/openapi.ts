@@ -1,0 +1,187 @@
+import { EXAMPLES } from "./examples.ts";
+
+/** As much of an OpenAPI document as is looked at here. */
+export interface OpenApi {
+  readonly info: { readonly title: string; readonly version: string; readonly description?: string };
+  readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
+  readonly components?: { readonly schemas?: Readonly<Record<string, Schema>> };
+}
+
+export type Schema = { readonly [key: string]: unknown };
+
+export interface Operation {
+  readonly operationId?: string;
+  readonly summary?: string;
+  readonly description?: string;
+  readonly tags?: readonly string[];
+  readonly parameters?: readonly Parameter[];
+  readonly requestBody?: { readonly required?: boolean; readonly content: Readonly<Record<string, Content>> };
+  readonly responses?: Readonly<Record<string, Response>>;
+}
+
+export interface Parameter {
+  readonly name: string;
+  readonly in: string;
+  readonly required?: boolean;
+  readonly description?: string;
+  readonly schema: Schema;
+}
+
+interface Content {
+  readonly schema: Schema;
+  readonly example?: unknown;
+}
+
+interface Response {
+  readonly description: string;
+  readonly content?: Readonly<Record<string, Content>>;
+}
+
+const PROBLEM = {
+  type: "object",
+  properties: {
+    type: { type: "string", format: "uri" },
+    title: { type: "string" },
+    status: { type: "integer" },
+    detail: { type: "string" },
+    instance: { type: "string" },
+    errors: {
+      type: "array",
+      items: {
+        type: "object",
+        properties: { field: { type: "string" }, message: { type: "string" } },
+        required: ["field", "message"],
+      },
+    },
+  },
+  required: ["type", "title", "status", "detail", "instance"],
+} as const;
+
+const KEYED = ["postSchedulesByIdTrigger", "postRuns", "postHooksByPath"];
+const REVISED = [
+  ...["patchSchedulesById", "putSchedulesById", "deleteSchedulesById"],
+  ...["postSchedulesByIdPause", "postSchedulesByIdResume", "postSchedulesByIdSkipNext"],
+];
+
+/** What the generator leaves out: names of operations, errors, examples, headers; and without what nothing refers to. */
+export function completeDocument(generated: OpenApi): OpenApi {
+  const paths: Record<string, Record<string, Operation>> = {};
+  for (const [path, operations] of Object.entries(generated.paths)) {
+    const named = path.replace("{*}", "{path}");
+    paths[named] = Object.fromEntries(
+      Object.entries(operations).map(([method, operation]) => [method, complete(method, named, operation)]),
+    );
+  }
+  const schemas = { ...generated.components?.schemas, Problem: PROBLEM };
+  return withoutUnused({
+    ...generated,
+    paths,
+    components: {
+      ...generated.components,
+      schemas,
+      securitySchemes: { bearer: { type: "http", scheme: "bearer" } },
+    } as OpenApi["components"] & object,
+  });
+}
+
+function complete(method: string, path: string, operation: Operation): Operation {
+  const operationId = operationName(method, path);
+  const example = EXAMPLES[operationId];
+  const responses = Object.entries(operation.responses ?? {}).map(([status, response]) => {
+    const content = Object.entries(response.content ?? {}).map(([type, body]) => [
+      type,
+      example?.answer === undefined ? body : { ...body, example: example.answer },
+    ]);
+    const description = DESCRIPTIONS[status] ?? "Done";
+    return [status, { description, ...(content.length === 0 ? {} : { content: Object.fromEntries(content) }) }];
+  });
+  return {
+    operationId,
+    ...operation,
+    parameters: [...(operation.parameters ?? []).map(renamed), ...headers(operationId)],
+    ...(operation.requestBody === undefined
+      ? {}
+      : { requestBody: withExample(operation.requestBody, example?.request) }),
+    responses: {
+      ...Object.fromEntries(responses),
+      default: {
+        description: "What is wrong, as problem details",
+        content: { "application/problem+json": { schema: { $ref: "#/components/schemas/Problem" } } },
+      },
+    },
+  };
+}
+
+const DESCRIPTIONS: Readonly<Record<string, string>> = {
+  200: "Done",
+  201: "Made",
+  204: "Done; there is nothing to say",
+};
+
+/** `post /v1/schedules/{id}/skip-next` → `postSchedulesByIdSkipNext`. */
+function operationName(method: string, path: string): string {
+  const words = path
+    .replace(/^\/v1/, "")
+    .replace(/\{(\w+)\}/g, "by-$1")
+    .split(/[^a-zA-Z]+/)
+    .filter((word) => word !== "");
+  return method + words.map((word) => word[0]!.toUpperCase() + word.slice(1)).join("");
+}
+
+function renamed(parameter: Parameter): Parameter {
+  return parameter.name === "*" ? { ...parameter, name: "path" } : parameter;
+}
+
+function headers(operationId: string): Parameter[] {
+  const header = (name: string, description: string) => ({
+    name,
+    in: "header",
+    required: false,
+    description,
+    schema: { type: "string" },
+  });
+  return [
+    ...(KEYED.includes(operationId)
+      ? [header("Idempotency-Key", "The same key gives the same run; kept for 24 hours")]
+      : []),
+    ...(REVISED.includes(operationId) ? [header("If-Match", "The ETag of the answer this is based on")] : []),
+  ];
+}
+
+// A body in which nothing is required need not be sent.
+function withExample(body: NonNullable<Operation["requestBody"]>, example: unknown) {
+  const content = Object.entries(body.content).map(([type, one]) => [
+    type,
+    example === undefined ? one : { ...one, example },
+  ]);
+  const needed = Object.values(body.content).some(({ schema }) => schema.required !== undefined || "$ref" in schema);
+  return { required: needed, content: Object.fromEntries(content) };
+}
+
+/** The generator writes each schema as it is sent and as it is answered; what nothing refers to goes, and with it the suffix. */
+function withoutUnused(document: OpenApi): OpenApi {
+  const schemas = document.components?.schemas ?? {};
+  const used = new Set<string>();
+  const visit = (value: unknown): void => {
+    for (const [, name] of JSON.stringify(value).matchAll(/"#\/components\/schemas\/([^"]+)"/g)) {
+      if (used.has(name!)) continue;
+      used.add(name!);
+      visit(schemas[name!] ?? null);
+    }
+  };
+  visit(document.paths);
+  const names = new Map(
+    [...used].map((name) => {
+      const plain = name.replace(/Input$/, "");
+      return [name, used.has(plain) ? name : plain];
+    }),
+  );
+  const kept = Object.fromEntries([...used].sort().map((name) => [names.get(name)!, schemas[name]]));
+  const text = JSON.stringify({ ...document, components: { ...document.components, schemas: kept } });
+  return JSON.parse(
+    text.replaceAll(
+      /"#\/components\/schemas\/([^"]+)"/g,
+      (_, name) => `"#/components/schemas/${names.get(name) ?? name}"`,
+    ),
+  );
+}
