@@ -28,6 +28,8 @@ CREATE TABLE "instances" (
 	"started_at" timestamp (3) with time zone DEFAULT clock_timestamp() NOT NULL,
 	"last_seen_at" timestamp (3) with time zone DEFAULT clock_timestamp() NOT NULL,
 	"broker" text DEFAULT 'connecting' NOT NULL,
+	"heard_until" timestamp (3) with time zone,
+	"consuming_at" timestamp (3) with time zone,
 	"passes" jsonb DEFAULT '{}'::jsonb NOT NULL
 );
 --> statement-breakpoint

@@ -262,6 +262,9 @@ COMMENT ON COLUMN instances.version IS 'Of the service.';
 COMMENT ON COLUMN instances.started_at IS 'When it started.';
 COMMENT ON COLUMN instances.last_seen_at IS 'Its last sign of life; one is due at every poll.';
 COMMENT ON COLUMN instances.broker IS 'ready, else the state of its connection.';
+COMMENT ON COLUMN instances.heard_until IS
+  'What consumers had reported before this instant, and the broker had handed to this instance, is in the database.';
+COMMENT ON COLUMN instances.consuming_at IS 'When it was last known to be connected to the broker.';
 COMMENT ON COLUMN instances.passes IS 'Each pass''s last run, its duration and error.';
 --> statement-breakpoint
 COMMENT ON TABLE audit IS

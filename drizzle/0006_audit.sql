@@ -1,8 +1,8 @@
 -- Who changed what. Only columns that a user owns are looked at: the triggers' column lists keep them away from everything
 -- the passes write by themselves, which therefore costs nothing.
 CREATE FUNCTION pocketwatch_bounded(value jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-  SELECT CASE WHEN length(value::text) <= 8000 THEN value ELSE jsonb_build_object(
-    'cut_off', left(value::text, 1000), 'length', length(value::text), 'md5', md5(value::text)) END
+  SELECT CASE WHEN length(value::text) > 8000 THEN jsonb_build_object(
+    'cut_off', left(value::text, 1000), 'length', length(value::text), 'md5', md5(value::text)) ELSE value END
 $$;
 --> statement-breakpoint
 COMMENT ON FUNCTION pocketwatch_bounded(jsonb) IS 'The value, or where it is longer than 8,000 characters its beginning.';

@@ -23,6 +23,7 @@ import { listPools, viewPool } from "./database/pool-queries.ts";
 import { childStatusCounts, endedAttempts, listRuns, viewRun } from "./database/run-queries.ts";
 import { listSchedules, listTriggered } from "./database/schedule-queries.ts";
 import type { Deps } from "./deps.ts";
+import { createGauges } from "./gauges.ts";
 import type { Api } from "./http/api.ts";
 import { type LocalPart, localApi } from "./local-api.ts";
 import { NotFound } from "./schedule/errors.ts";
@@ -94,6 +95,7 @@ export function createApi(deps: Deps, local: Partial<LocalPart> = {}): Api {
     requestReload: (...asked) => requestReload(deps, ...asked),
     drainScheduler: (...asked) => drainScheduler(deps, ...asked),
     ...localApi(deps, local),
+    measure: createGauges(deps, local.queueDepth),
   });
 }
 

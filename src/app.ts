@@ -15,6 +15,7 @@ import { createBroker } from "./messaging/broker.ts";
 import { buildTopology } from "./messaging/topology.ts";
 import { startedListening } from "./passes/echo.ts";
 import { systemClock } from "./runtime/clock.ts";
+import { armFailpoint } from "./runtime/failpoint.ts";
 import { createLogger } from "./runtime/logger.ts";
 import { collectProcessMetrics, createMetrics } from "./runtime/metrics.ts";
 
@@ -33,6 +34,7 @@ const CLOSE_TIMEOUT_MS = 10_000;
  * waited for, with a log line each time, while `/readyz` says which.
  */
 export async function startApp(config: Config): Promise<App> {
+  armFailpoint(config.failpoint);
   const clock = systemClock;
   const logger = createLogger(config.log_level, { instance: config.instance });
   const metrics = createMetrics();

@@ -1,9 +1,17 @@
-import { startApp } from "./app.ts";
-import { InvalidConfiguration, readConfig } from "./config.ts";
-import { migrate } from "./database/migrate.ts";
+#!/usr/bin/env node
+import { runCommandLine } from "./cli/program.ts";
+import { systemSurroundings } from "./cli/system.ts";
+import { readConfig } from "./config.ts";
+
+/*
+ * The command line. The service's own code is loaded only by the two commands that are the service, so that the others,
+ * which only talk HTTP, answer at once.
+ */
 
 async function serve(): Promise<void> {
-  const app = await startApp(readConfig());
+  const config = readConfig();
+  const { startApp } = await import("./app.ts");
+  const app = await startApp(config);
   let stopping = false;
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     process.on(signal, () => {
@@ -15,16 +23,10 @@ async function serve(): Promise<void> {
   }
 }
 
-const command = process.argv[2];
-try {
-  if (command === "serve") await serve();
-  else if (command === "migrate") await migrate(readConfig().database_url);
-  else {
-    console.error("usage: pocketwatch serve | migrate");
-    process.exitCode = 2;
-  }
-} catch (error) {
-  if (!(error instanceof InvalidConfiguration)) throw error;
-  console.error(error.message);
-  process.exitCode = 2;
+async function migrate(): Promise<void> {
+  const { database_url } = readConfig();
+  const database = await import("./database/migrate.ts");
+  await database.migrate(database_url);
 }
+
+process.exitCode = await runCommandLine(process.argv.slice(2), systemSurroundings({ serve, migrate }));

@@ -92,7 +92,7 @@ export function at(fixed: TemplateStringsArray, ...parts: readonly string[]): st
     if (part === "." || part === "..") throw wrongUsage(`${JSON.stringify(part)} can only be named by its id`);
     if (part === "") throw wrongUsage("a name must not be empty");
   }
-  return String.raw({ raw: fixed.raw }, ...parts.map((part) => encodeURIComponent(part.toWellFormed())));
+  return String.raw({ raw: fixed.raw }, ...parts.map((part) => encodeURIComponent(part)));
 }
 
 function queryString(query: Query): string {

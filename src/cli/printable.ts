@@ -16,7 +16,8 @@ export function width(text: string): number {
   return cells;
 }
 
-const WIDE = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\p{Emoji_Presentation}\uff01-\uff60]/u;
+const WIDE =
+  /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\p{Emoji_Presentation}\uff01-\uff60]/u;
 const MARK = /\p{Mn}/u;
 
 export function shorten(text: string, cells: number): string {
@@ -31,6 +32,22 @@ export function shorten(text: string, cells: number): string {
 
 export function pad(text: string, cells: number): string {
   return text + " ".repeat(Math.max(0, cells - width(text)));
+}
+
+/** Lines of so many cells at most, broken at a space where there is one in the second half of a line. */
+export function wrap(text: string, cells: number): string[] {
+  const lines: string[] = [];
+  let line = "";
+  for (const character of text) {
+    if (width(line) + width(character) > Math.max(cells, 20)) {
+      const space = line.lastIndexOf(" ");
+      const end = space > line.length / 2 ? space + 1 : line.length;
+      lines.push(line.slice(0, end).trimEnd());
+      line = line.slice(end);
+    }
+    line += character;
+  }
+  return [...lines, line];
 }
 
 /** A value in one line. */

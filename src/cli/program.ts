@@ -4,7 +4,7 @@ import { addCompletion } from "./completion.ts";
 import { addExport } from "./documents/export.ts";
 import { addImport } from "./documents/import.ts";
 import { CommandFailed, describeFailure, EXIT, failureAsJson } from "./failures.ts";
-import { examples } from "./help.ts";
+import { ADD_EXAMPLE, examples } from "./help.ts";
 import { addPools } from "./pools.ts";
 import { addRuns } from "./runs.ts";
 import { addScheduleChanges } from "./schedule-changes.ts";
@@ -28,8 +28,8 @@ export function buildProgram(around: Surroundings): Command {
     .configureOutput({
       writeOut: around.out.write,
       writeErr: around.err.write,
-      getOutHelpWidth: () => around.out.columns ?? 100,
-      getErrHelpWidth: () => around.err.columns ?? 100,
+      getOutHelpWidth: () => around.out.columns ?? 80,
+      getErrHelpWidth: () => around.err.columns ?? 80,
       getOutHasColors: () => around.out.colour,
       getErrHasColors: () => around.err.colour,
     })
@@ -70,7 +70,7 @@ Exit codes:
   3  the service, or something it needs, cannot be reached
   4  there is no such thing
 ${examples(
-  ["pocketwatch schedules add --name nightly --action scout.trigger \\", "    --payload '{…}' --cron '0 2 * * *'"],
+  [ADD_EXAMPLE],
   ["pocketwatch schedules upcoming nightly", "when does it fire?"],
   ["pocketwatch schedules trigger nightly --watch", "run it now and wait for its end"],
   ["pocketwatch runs list --schedule nightly", "what became of its runs?"],

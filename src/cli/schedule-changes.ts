@@ -1,14 +1,12 @@
 import type { Command } from "commander";
 import type { Schedule } from "./answers.ts";
+import { nextOf, showChange } from "./change-view.ts";
 import { at } from "./client.ts";
-import { changedFields, type FieldChange, isObject } from "./documents/changes.ts";
+import { isObject } from "./documents/changes.ts";
 import { editInEditor } from "./documents/edit.ts";
-import { fullSchedule, fromAnswer } from "./documents/full-schedule.ts";
 import { wrongUsage } from "./failures.ts";
-import { examples } from "./help.ts";
-import { showMomentAndDistance } from "./moments.ts";
+import { ADD_EXAMPLE, examples } from "./help.ts";
 import { label, list, several } from "./option-values.ts";
-import { paint } from "./paint.ts";
 import { parsePayload, readDocument } from "./payload.ts";
 import { inline } from "./printable.ts";
 import type { OpenSession } from "./program.ts";
@@ -27,10 +25,7 @@ export function addScheduleChanges(schedules: Command, open: OpenSession): void 
     .option("--label <name=value>", "may be repeated", label)
     .addHelpText(
       "after",
-      examples(
-        ["pocketwatch schedules add --name nightly --action scout.trigger \\", "    --payload '{…}' --cron '0 2 * * *'"],
-        ["pocketwatch schedules add -f nightly.yaml --name nightly-2 --disable"],
-      ),
+      examples([ADD_EXAMPLE], ["pocketwatch schedules add -f nightly.yaml --name nightly-2 --disable"]),
     )
     .action(async (flags: Flags) => {
       const session = open();
@@ -74,8 +69,14 @@ async function newBody(session: Session, flags: Flags): Promise<Record<string, u
     throw wrongUsage("--file: expected one schedule; several are for `pocketwatch import`");
   }
   const base = file as Record<string, unknown>;
-  const body = { ...merge(base, given), ...(flags.label === undefined ? {} : { labels: flags.label }) };
-  for (const [field, flag] of [["name", "--name"], ["action", "--action"]] as const) {
+  const body: Record<string, unknown> = {
+    ...merge(base, given),
+    ...(flags.label === undefined ? {} : { labels: flags.label }),
+  };
+  for (const [field, flag] of [
+    ["name", "--name"],
+    ["action", "--action"],
+  ] as const) {
     if (body[field] === undefined) throw wrongUsage(`say which: ${flag} is missing`);
   }
   const kind = (body.timing as { kind?: unknown } | undefined)?.kind;
@@ -115,26 +116,4 @@ function merge(base: Record<string, unknown>, over: Record<string, unknown>): Re
     merged[field] = both && !otherKind ? { ...below, ...value } : value;
   }
   return merged;
-}
-
-export function showChange(session: Session, before: Schedule, after: Schedule): void {
-  session.show(after, () => {
-    const same = (id: string) => id;
-    const changes = changedFields(fullSchedule(fromAnswer(before, same)), fullSchedule(fromAnswer(after, same)));
-    if (changes.length === 0) return `${inline(after.name)} stays as it is.\n`;
-    return `${inline(after.name)} is changed; ${nextOf(session, after)}.\n${describeChanges(session, changes)}`;
-  });
-}
-
-export function describeChanges(session: Session, changes: readonly FieldChange[]): string {
-  const { out } = session.around;
-  const arrow = ({ field, before, after }: FieldChange) =>
-    `    ${field}: ${paint(out, "red", inline(before))} → ${paint(out, "green", inline(after))}\n`;
-  return changes.map(arrow).join("");
-}
-
-function nextOf(session: Session, { next_run_at, state, problem }: Schedule): string {
-  if (problem !== null) return `it has a problem: ${inline(problem)}`;
-  if (next_run_at === null) return `it is ${state}, nothing is due`;
-  return `next ${showMomentAndDistance(next_run_at, session.around.clock.now())}`;
 }

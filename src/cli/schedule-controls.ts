@@ -1,4 +1,5 @@
 import { type Command, Option } from "commander";
+import { toIso } from "../schedule/instant.ts";
 import type { BulkAnswer, Run, Schedule } from "./answers.ts";
 import { at } from "./client.ts";
 import { CommandFailed, EXIT, wrongUsage } from "./failures.ts";
@@ -8,7 +9,6 @@ import { label } from "./option-values.ts";
 import { parsePayload } from "./payload.ts";
 import { inline } from "./printable.ts";
 import type { OpenSession } from "./program.ts";
-import { toIso } from "../schedule/instant.ts";
 import { followRun } from "./run-watch.ts";
 import type { Session } from "./session.ts";
 
@@ -142,13 +142,15 @@ function refuseSelection({ label: labels, dryRun }: Selection): void {
   if (dryRun) throw wrongUsage("--dry-run belongs to --label");
 }
 
-function describeBulk({ dry_run, items }: BulkAnswer, verb: string): string {
+const DONE = { pause: "is paused", resume: "is resumed", trigger: "runs" } as const;
+
+function describeBulk({ dry_run, items }: BulkAnswer, verb: keyof typeof DONE): string {
   if (items.length === 0) return "No schedule carries these labels.\n";
-  const lines = items.map(({ name, run_id, problem }) => {
-    const outcome = problem === null ? (run_id ?? "") : `not done: ${inline(problem)}`;
-    return `${dry_run ? `would ${verb} ` : ""}${inline(name)}${outcome === "" ? "" : `  ${outcome}`}\n`;
-  });
-  return lines.join("");
+  const outcome = ({ run_id, problem }: BulkAnswer["items"][number]) => {
+    if (dry_run) return `would ${verb}`;
+    return problem === null ? `${DONE[verb]}${run_id === null ? "" : `: ${run_id}`}` : `not done: ${inline(problem)}`;
+  };
+  return items.map((item) => `${inline(item.name)}  ${outcome(item)}\n`).join("");
 }
 
 function readUntil(session: Session, text: string | undefined): string | undefined {

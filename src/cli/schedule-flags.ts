@@ -24,7 +24,12 @@ interface Flag {
 
 const TIMING: readonly Flag[] = [
   { flags: "--cron <expression>", text: 'such as "0 9 * * MON-FRI" or @daily', field: "timing.expression" },
-  { flags: "--every <duration>", text: "elapsed time between occurrences", field: "timing.every_seconds", read: seconds },
+  {
+    flags: "--every <duration>",
+    text: "elapsed time between occurrences",
+    field: "timing.every_seconds",
+    read: seconds,
+  },
   { flags: "--at <when>", text: 'once: an instant, "+2h", or the next "14:30"', field: "timing.at" },
   { flags: "--calendar <times>", text: 'local times of day, such as "09:00,17:30"', field: "timing.times", read: list },
   { flags: "--days <days>", text: 'with --calendar: "monday,friday"', field: "timing.days_of_week", read: list },
@@ -90,7 +95,12 @@ const POLICIES: readonly Flag[] = [
   { flags: "--max-backoff <duration>", text: "at most", field: "retry.max_backoff_seconds", read: seconds },
   { flags: "--timeout <duration>", text: "of an attempt", field: "timeout_seconds", read: seconds },
   { flags: "--heartbeat <duration>", text: "0: none", field: "heartbeat_seconds", read: seconds },
-  { flags: "--start-deadline <duration>", text: "until it has to start", field: "start_deadline_seconds", read: seconds },
+  {
+    flags: "--start-deadline <duration>",
+    text: "until it has to start",
+    field: "start_deadline_seconds",
+    read: seconds,
+  },
   { flags: "--priority <priority>", text: "in its pool", field: "priority", choices: ["high", "normal", "low"] },
   { flags: "--pool <pool>", text: "which cap it counts against", field: "pool" },
   { flags: "--max-runs <count>", text: "then it is finished", field: "max_runs", read: whole(1) },
@@ -100,7 +110,12 @@ const POLICIES: readonly Flag[] = [
     field: "pause_after_failures",
     read: whole(1),
   },
-  { flags: "--notify-on <ends>", text: "completed, failed, skipped, cancelled, retrying", field: "notify_on", read: list },
+  {
+    flags: "--notify-on <ends>",
+    text: "completed, failed, skipped, cancelled, retrying",
+    field: "notify_on",
+    read: list,
+  },
 ];
 
 export type Flags = Readonly<Record<string, unknown>>;
@@ -145,7 +160,8 @@ export function timingFromFlags(given: Flags, now: Instant): Timing | null {
   const kinds = { cron: rest.expression, interval: rest.every_seconds, once: when, calendar: rest.times };
   const named = Object.entries(kinds).flatMap(([kind, value]) => (value === undefined ? [] : [kind]));
   for (const flag of ["manual", "onEvent"]) if (given[flag] === true) named.push(String(rest.kind));
-  if (named.length > 1) throw wrongUsage("--cron, --every, --at, --calendar, --manual and --on-event exclude each other");
+  if (named.length > 1)
+    throw wrongUsage("--cron, --every, --at, --calendar, --manual and --on-event exclude each other");
   return {
     ...(named.length === 0 ? {} : { kind: named[0] }),
     ...rest,

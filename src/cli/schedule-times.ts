@@ -46,7 +46,7 @@ export function addScheduleTimes(schedules: Command, open: OpenSession): void {
     .addHelpText(
       "after",
       examples(
-        ["pocketwatch schedules preview --cron '30 2 * * MON-FRI' --timezone Europe/Berlin"],
+        ["pocketwatch schedules preview --cron '30 2 * * *' --timezone Europe/Berlin"],
         ["pocketwatch schedules preview nightly --cron '0 3 * * *'", "before changing it"],
       ),
     )
@@ -60,7 +60,8 @@ export function addScheduleTimes(schedules: Command, open: OpenSession): void {
         ...{ timing, count: flags.count, schedule: name, name: flags.name },
         ...(after === undefined ? {} : { after: toIso(after) }),
       });
-      const before = session.json || name === undefined ? null : await session.client.get<Schedule>(at`/v1/schedules/${name}`);
+      const before =
+        session.json || name === undefined ? null : await session.client.get<Schedule>(at`/v1/schedules/${name}`);
       const zone = typeof timing.timezone === "string" ? timing.timezone : zoneOf(before?.timing);
       session.show(found, () => describePreview(session, found, zone, before));
     });
@@ -71,7 +72,10 @@ function zoneOf(timing: Schedule["timing"] | undefined): string {
 }
 
 function marks({ dst }: Occurrences): Map<string, string> {
-  const words = { gap: "clock change: its local time does not exist", fold: "clock change: its local time comes twice" };
+  const words = {
+    gap: "clock change: its local time does not exist",
+    fold: "clock change: its local time comes twice",
+  };
   return new Map(dst.map(({ at: instant, effect }) => [instant, words[effect]]));
 }
 
@@ -89,7 +93,12 @@ function showOccurrences(
     { title: "", value: (iso) => showDistance(iso, now) },
   ];
   if (noted.size > 0) {
-    const note = { title: "", value: (iso: string) => noted.get(iso) ?? " ", least: 5, colour: () => colourOf("paused") };
+    const note = {
+      title: "",
+      value: (iso: string) => noted.get(iso) ?? " ",
+      least: 5,
+      colour: () => colourOf("paused"),
+    };
     columns.push(note);
   }
   return table(out, columns, occurrences);
@@ -104,6 +113,7 @@ function describePreview(session: Session, found: Occurrences, zone: string, bef
     ...appear.map((iso) => `  + ${showMoment(iso)}\n`),
     ...vanish.map((iso) => `  - ${showMoment(iso)}\n`),
   ];
-  const difference = changes.length === 0 ? "  nothing\n" : changes.sort((a, b) => (a.slice(4) < b.slice(4) ? -1 : 1)).join("");
+  const difference =
+    changes.length === 0 ? "  nothing\n" : changes.sort((a, b) => (a.slice(4) < b.slice(4) ? -1 : 1)).join("");
   return `${main}\nWhat changes against ${describeTiming(before)}:\n${difference}`;
 }

@@ -32,7 +32,7 @@ export function describeSchedule(schedule: Schedule, now: Instant): Fact[] {
   const moment = (iso: string | null) => (iso === null ? null : showMomentAndDistance(iso, now));
   const { timing, retry, catchup } = schedule;
   return [
-    ["name", schedule.name, "bold"],
+    ["name", inline(schedule.name), "bold"],
     ["id", schedule.id],
     ["description", schedule.description],
     ["state", describeState(schedule, now), colourOf(schedule.state)],

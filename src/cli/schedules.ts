@@ -2,11 +2,11 @@ import type { Command } from "commander";
 import type { Schedule } from "./answers.ts";
 import { at } from "./client.ts";
 import { examples } from "./help.ts";
+import { showDistance } from "./moments.ts";
 import { list, several, whole } from "./option-values.ts";
 import { colourOf } from "./paint.ts";
 import type { OpenSession } from "./program.ts";
 import { describeSchedule, describeTiming } from "./schedule-view.ts";
-import { showDistance } from "./moments.ts";
 import type { Column } from "./table.ts";
 
 const EVERYTHING = 1_000_000;
@@ -35,7 +35,7 @@ export function addSchedules(program: Command, open: OpenSession): Command {
       "after",
       examples(
         ["pocketwatch schedules list --state problem", "what needs attention"],
-        ["pocketwatch schedules list --label team=ops --all --json | jq -r '.items[].name'"],
+        ["pocketwatch schedules list --label team=ops --all --json | jq '.items[].name'"],
       ),
     )
     .action(async ({ limit, all, state, kind, priority, ...filter }) => {
@@ -77,4 +77,3 @@ function lastRun({ last_run_at, last_run_status }: Schedule, now: number): strin
 function lastColour({ last_run_status }: Schedule) {
   return last_run_status === null ? null : colourOf(last_run_status);
 }
-

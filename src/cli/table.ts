@@ -1,5 +1,5 @@
 import { type Colour, paint } from "./paint.ts";
-import { pad, printable, shorten, width } from "./printable.ts";
+import { pad, printable, shorten, width, wrap } from "./printable.ts";
 import type { Output } from "./surroundings.ts";
 
 export interface Column<Row> {
@@ -19,7 +19,7 @@ export function table<Row>(output: Output, columns: readonly Column<Row>[], rows
   const natural = columns.map(({ title }, index) =>
     Math.max(width(title), ...cells.map((line) => width(line[index]!))),
   );
-  const widths = fit(natural, columns, output.columns);
+  const widths = fitWidths(natural, columns, output.columns);
   const line = (texts: readonly string[], colours: readonly (Colour | null)[]) =>
     texts
       .map((text, index) => {
@@ -49,7 +49,7 @@ export function table<Row>(output: Output, columns: readonly Column<Row>[], rows
 }
 
 /** Takes from the widest column that may shrink, until all of them fit. */
-function fit(natural: readonly number[], columns: readonly Column<never>[], room: number | null): number[] {
+function fitWidths(natural: readonly number[], columns: readonly Column<never>[], room: number | null): number[] {
   const widths = [...natural];
   if (room === null) return widths;
   let over = widths.reduce((sum, one) => sum + one, GAP.length * (widths.length - 1)) - room;
@@ -71,7 +71,11 @@ export function facts(output: Output, pairs: readonly (readonly [string, string 
   const room = Math.max(...shown.map(([name]) => width(name)));
   return shown
     .map(([name, value, colour]) => {
-      const lines = value!.split("\n").map((line) => paint(output, colour ?? null, printable(line)));
+      const space = output.columns === null ? Number.POSITIVE_INFINITY : output.columns - room - GAP.length;
+      const lines = value!
+        .split("\n")
+        .flatMap((line) => wrap(printable(line), space))
+        .map((line) => paint(output, colour ?? null, line));
       return `${paint(output, "dim", pad(name, room))}${GAP}${lines.join(`\n${" ".repeat(room)}${GAP}`)}\n`;
     })
     .join("");

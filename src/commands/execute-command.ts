@@ -1,4 +1,5 @@
 import type { Command, Message } from "../contracts/parse.ts";
+import { isTraceparent } from "../contracts/trace-context.ts";
 import type { RequestKey } from "../database/requests.ts";
 import type { Deps } from "../deps.ts";
 import { Conflict, InvalidInput, NotFound } from "../schedule/errors.ts";
@@ -52,7 +53,8 @@ async function cancel(deps: Deps, { data }: Message<"run.cancel.v1">, actor: str
 
 /** Whether it is a repetition. */
 async function trigger(deps: Deps, command: Message<"run.trigger.v1">, key: RequestKey): Promise<boolean> {
-  const { data, source, traceparent = null } = command;
+  const { data, source } = command;
+  const traceparent = isTraceparent(command.traceparent) ? command.traceparent : null;
   const priority = data.priority == null ? null : PRIORITIES[data.priority];
   if ("schedule" in data) {
     const input = { payload: data.payload, priority, traceparent };

@@ -5,7 +5,7 @@ import { insertScheduleRun } from "../database/schedule-runs.ts";
 import type { RunRow } from "../database/schema.ts";
 import { databaseNow } from "../database/supervision.ts";
 import type { Deps } from "../deps.ts";
-import { Conflict, NotFound } from "../schedule/errors.ts";
+import { Conflict, InvalidInput, NotFound } from "../schedule/errors.ts";
 import { matchesChannel, matchesPath } from "../schedule/signal-pattern.ts";
 import { once } from "./once.ts";
 import { followRun } from "./trigger-schedule.ts";
@@ -46,6 +46,7 @@ export async function fireTriggers(
   const patterns = await deps.database.transaction((tx) => triggerPatterns(tx, signal.kind));
   const matching = patterns.filter(({ pattern }) => matches(pattern, signal.name));
   if (matching.length === 0) {
+    deps.metrics.signals.inc({ kind: signal.kind, outcome: "unmatched" });
     throw new NotFound(`no schedule waits for the ${signal.kind} ${JSON.stringify(signal.name)}`);
   }
   const fired: Fired[] = [];
@@ -58,13 +59,20 @@ export async function fireTriggers(
         { actor },
       );
       if (!repeated) followRun(deps, run);
+      deps.metrics.signals.inc({ kind: signal.kind, outcome: repeated ? "repeated" : "fired" });
       fired.push({ schedule_id: id, schedule_name: name, run_id: run.id, status: run.status, problem: null });
     } catch (error) {
-      if (!(error instanceof Conflict || error instanceof NotFound)) throw error;
+      if (!isAboutOne(error)) throw error;
+      deps.metrics.signals.inc({ kind: signal.kind, outcome: "refused" });
       fired.push({ schedule_id: id, schedule_name: name, run_id: null, status: null, problem: error.message });
     }
   }
   return fired;
+}
+
+/** What is said of one schedule does not stop the others. */
+function isAboutOne(error: unknown): error is Error {
+  return error instanceof Conflict || error instanceof NotFound || error instanceof InvalidInput;
 }
 
 async function fire(deps: Deps, tx: Tx, id: string, signal: Signal, actor: string): Promise<RunRow> {

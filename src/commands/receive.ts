@@ -1,4 +1,5 @@
 import { parseCommand } from "../contracts/parse.ts";
+import { findUnstorable } from "../contracts/storable.ts";
 import type { Deps } from "../deps.ts";
 import type { Delivery } from "../messaging/delivery.ts";
 import { NotFound } from "../schedule/errors.ts";
@@ -40,10 +41,11 @@ export async function receiveSignals(deps: Deps, batch: readonly Delivery[]): Pr
   }
 }
 
-/** JSON where it is JSON; anything else brings nothing but itself. */
+/** JSON where it is JSON that can be kept; anything else brings nothing but itself. */
 function read(body: Buffer): unknown {
   try {
-    return JSON.parse(body.toString("utf8"));
+    const value: unknown = JSON.parse(body.toString("utf8"));
+    return findUnstorable(value) === null ? value : undefined;
   } catch {
     return undefined;
   }

@@ -40,6 +40,8 @@ export async function updateSchedule(
     { actor },
   );
   deps.wake("fire");
+  // An occurrence that the edit put an end to may have to be told of.
+  deps.wake("relay");
   return schedule;
 }
 
@@ -80,6 +82,8 @@ export async function replaceSchedule(
     { actor },
   );
   deps.wake("fire");
+  // An occurrence that the edit put an end to may have to be told of.
+  deps.wake("relay");
   return done;
 }
 

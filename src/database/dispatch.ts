@@ -11,6 +11,7 @@ export interface PoolRoom {
 const LANE = "r.status = 'pending' AND r.child_total IS NULL AND r.cancel_requested_at IS NULL";
 
 // Only capped pools with something due are locked, in name order, so that two instances cannot both fill the same gap.
+// ORDER BY, though any row would do: with a bare LIMIT 1 the planner bets on a match early in a scan of the whole table.
 const LOCK_CAPPED: Statement = {
   name: "lock_capped_pools",
   text: `
@@ -20,7 +21,7 @@ const LOCK_CAPPED: Statement = {
         SELECT FROM (VALUES (1), (2), (3)) AS l (priority), LATERAL (
           SELECT FROM runs r
           WHERE ${LANE} AND r.pool = p.name AND r.priority = l.priority AND r.available_at <= pocketwatch_now()
-          LIMIT 1) AS h)
+          ORDER BY r.available_at, r.id LIMIT 1) AS h)
     ORDER BY p.name FOR NO KEY UPDATE`,
 };
 // Counted in the statement after the lock, whose snapshot sees what the previous holder committed.

@@ -51,16 +51,17 @@ export function claimDueSchedules(tx: Tx, limit: number): Promise<DueSchedule[]>
 }
 
 // Read in a statement of its own, after the rows are locked: a manual trigger that committed between the claim's snapshot
-// and its lock is seen here, and none can come after, because triggering locks the schedule too.
+// and its lock is seen here, and none can come after, because triggering locks the schedule too. ORDER BY: see dispatch.ts.
 const UNFINISHED: Statement = {
   name: "unfinished_schedules",
   text: `
     SELECT s.id AS schedule_id, w.waiting
     FROM unnest($1::uuid[]) AS s (id), LATERAL (
-      SELECT EXISTS (SELECT FROM runs r WHERE r.schedule_id = s.id AND r.status = 'waiting'
-                       AND r.parent_run_id IS NULL) AS waiting,
-        EXISTS (SELECT FROM runs r WHERE r.schedule_id = s.id AND r.exclusive AND r.parent_run_id IS NULL
-                  AND r.status IN ('pending', 'dispatched', 'running')) AS busy) AS w
+      SELECT (SELECT true FROM runs r WHERE r.schedule_id = s.id AND r.status = 'waiting' AND r.parent_run_id IS NULL
+              ORDER BY r.schedule_id, r.status_reason, r.id LIMIT 1) IS NOT NULL AS waiting,
+        (SELECT true FROM runs r WHERE r.schedule_id = s.id AND r.exclusive AND r.parent_run_id IS NULL
+           AND r.status IN ('pending', 'dispatched', 'running')
+         ORDER BY r.schedule_id LIMIT 1) IS NOT NULL AS busy) AS w
     WHERE w.waiting OR w.busy`,
 };
 

@@ -25,8 +25,8 @@ export function asAnswer(error: unknown): unknown {
     const constraint = brokenConstraint(error) ?? "a rule of the table";
     return new InvalidInput([{ field: fieldOf(constraint), message: `breaks ${constraint}` }]);
   }
-  // Class 22: a value that Postgres cannot take.
-  if (state.startsWith("22")) {
+  // Classes 22 and 54: a value that Postgres cannot take, or more than it can.
+  if (state.startsWith("22") || state.startsWith("54")) {
     return new InvalidInput([{ field: "body", message: "holds a value that cannot be stored" }]);
   }
   return error;

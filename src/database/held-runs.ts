@@ -65,14 +65,16 @@ export async function releasableBreakers(tx: Tx, limit: number): Promise<string[
 }
 
 // Open and cooled down; or half open without a probe under way, while runs are held or the probe that was is over.
+// ORDER BY: see dispatch.ts.
 const LOCK_DUE: Statement = {
   name: "lock_due_breakers",
   text: `
     SELECT b.key FROM breakers b
     WHERE b.state <> 'closed' AND CASE
       WHEN b.state = 'open' THEN b.opened_at + b.cooldown_seconds * interval '1 second' <= pocketwatch_now()
-      WHEN b.probe_run_id IS NULL THEN EXISTS (
-        SELECT FROM runs r WHERE r.breaker_key = b.key AND r.status = 'waiting' AND r.status_reason = 'breaker_open')
+      WHEN b.probe_run_id IS NULL THEN (
+        SELECT true FROM runs r WHERE r.breaker_key = b.key AND r.status = 'waiting' AND r.status_reason = 'breaker_open'
+        ORDER BY r.breaker_key, r.id LIMIT 1)
       ELSE NOT EXISTS (
         SELECT FROM runs p WHERE p.id = b.probe_run_id AND p.status IN ('pending', 'dispatched', 'running')) END
     ORDER BY b.key LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED`,

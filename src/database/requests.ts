@@ -65,46 +65,8 @@ export async function isAnswered(tx: Tx, { source, key }: RequestKey): Promise<b
   return row!.answered;
 }
 
-/** Something an administrator asked for by SQL. */
-export interface PendingRequest {
-  readonly id: string;
-  readonly schedule_name: string | null;
-  readonly payload: unknown;
-  readonly requested_by: string;
-}
-
-const CLAIM_PENDING: Statement = {
-  name: "claim_pending_request",
-  text: `
-    SELECT id, schedule_name, payload, requested_by FROM requests
-    WHERE status = 'pending' ORDER BY id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED`,
-};
-
-/** Locks the oldest request that nobody has answered. */
-export async function claimPendingRequest(tx: Tx): Promise<PendingRequest | undefined> {
-  const [request] = await tx.query<PendingRequest>(CLAIM_PENDING);
-  return request;
-}
-
-const SETTLE: Statement = {
-  name: "settle_request",
-  text: `
-    UPDATE requests SET status = CASE WHEN $3::text IS NULL THEN 'done' ELSE 'refused' END, run_id = $2, problem = $3,
-      answered_at = pocketwatch_now()
-    WHERE id = $1`,
-};
-
-/** Says in the row itself what became of a request. */
-export async function settleRequest(
-  tx: Tx,
-  id: string,
-  answer: { readonly run_id: string | null; readonly problem: string | null },
-): Promise<void> {
-  await tx.query(SETTLE, [id, answer.run_id, answer.problem]);
-}
-
-/** A trigger that somebody asked for with SQL; its schedule, where there is one, is locked. */
-export interface SqlRequest {
+/** A trigger that somebody asked for with SQL, and nobody has answered; its schedule, where there is one, is locked. */
+export interface OpenRequest {
   readonly id: string;
   readonly schedule_name: string | null;
   readonly schedule_id: string | null;
@@ -115,42 +77,42 @@ export interface SqlRequest {
 
 // Nobody is waited for: a request that another instance answers, or whose schedule somebody is just writing, is passed by
 // and found again. So requests may be answered in any order without a deadlock, and a schedule that an editor keeps locked
-// holds up nobody else's requests. The lock of a schedule is of another statement than the look at whether it exists:
-// a name that is not found locked and does exist is one that somebody holds.
-const CLAIM_SQL: Statement = {
-  name: "claim_sql_requests",
+// holds up nobody else's requests.
+const CLAIM_OPEN: Statement = {
+  name: "claim_open_requests",
   text: `
     SELECT r.id, r.schedule_name, s.id AS schedule_id, r.requested_by, r.payload::text AS payload_text
     FROM requests r LEFT JOIN LATERAL (
       SELECT id FROM schedules WHERE name = r.schedule_name FOR NO KEY UPDATE SKIP LOCKED) AS s ON true
-    WHERE r.status = 'pending' AND r.source = 'sql'
+    WHERE r.status = 'pending'
       AND (s.id IS NOT NULL OR NOT EXISTS (SELECT FROM schedules o WHERE o.name = r.schedule_name))
     ORDER BY r.id LIMIT $1
     FOR UPDATE OF r SKIP LOCKED`,
 };
-const PENDING_SQL: Statement = {
-  name: "pending_sql_requests",
-  text: "SELECT EXISTS (SELECT FROM requests WHERE status = 'pending' AND source = 'sql') AS pending",
+const ANY_OPEN: Statement = {
+  name: "any_open_requests",
+  text: "SELECT EXISTS (SELECT FROM requests WHERE status = 'pending') AS open",
 };
 
-export function claimSqlRequests(tx: Tx, limit: number): Promise<SqlRequest[]> {
-  return tx.query<SqlRequest>(CLAIM_SQL, [limit]);
+export function claimOpenRequests(tx: Tx, limit: number): Promise<OpenRequest[]> {
+  return tx.query<OpenRequest>(CLAIM_OPEN, [limit]);
 }
 
-export async function sqlRequestsPending(tx: Tx): Promise<boolean> {
-  const [row] = await tx.query<{ pending: boolean }>(PENDING_SQL);
-  return row!.pending;
+/** Whether there is something left to answer that was passed by. */
+export async function anyOpenRequests(tx: Tx): Promise<boolean> {
+  const [row] = await tx.query<{ open: boolean }>(ANY_OPEN);
+  return row!.open;
 }
 
-export interface SqlAnswer {
+export interface Answer {
   readonly id: string;
   readonly run_id: string | null;
   /** Why it is refused; null: it is done. */
   readonly problem: string | null;
 }
 
-const ANSWER_SQL: Statement = {
-  name: "answer_sql_requests",
+const ANSWER_OPEN: Statement = {
+  name: "answer_open_requests",
   text: `
     UPDATE requests r SET status = CASE WHEN a.problem IS NULL THEN 'done' ELSE 'refused' END, run_id = a.run_id,
       problem = a.problem, answered_at = pocketwatch_now()
@@ -158,8 +120,8 @@ const ANSWER_SQL: Statement = {
     WHERE r.id = a.id`,
 };
 
-export async function answerSqlRequests(tx: Tx, answers: readonly SqlAnswer[]): Promise<void> {
-  await tx.query(ANSWER_SQL, [
+export async function answerRequests(tx: Tx, answers: readonly Answer[]): Promise<void> {
+  await tx.query(ANSWER_OPEN, [
     answers.map((answer) => answer.id),
     answers.map((answer) => answer.run_id),
     answers.map((answer) => answer.problem),

@@ -1,4 +1,5 @@
 import { toPostgres } from "../schedule/instant.ts";
+import { DEFAULT_POLICY } from "../schedule/policy.ts";
 import type { RunState } from "../schedule/run-transitions.ts";
 import type { Statement, Tx } from "./connection.ts";
 
@@ -60,8 +61,10 @@ const LOCK_RUNS: Statement = {
  * Locks runs, parents after all others, each in id order; those that do not exist are missing from the answer. Whoever
  * holds a parent must not lock a child, because whoever ends a child goes on to its parent.
  */
-export function lockRuns(tx: Tx, ids: readonly string[]): Promise<LockedRun[]> {
-  return tx.query<LockedRun>(LOCK_RUNS, [ids]);
+export async function lockRuns(tx: Tx, ids: readonly string[]): Promise<LockedRun[]> {
+  const runs = await tx.query<LockedRun>(LOCK_RUNS, [ids]);
+  // A row that was inserted by hand may have gaps in its policy.
+  return runs.map((run) => ({ ...run, policy: { ...DEFAULT_POLICY, ...run.policy } }));
 }
 
 const WRITE: Statement = {

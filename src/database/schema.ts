@@ -370,6 +370,8 @@ export const instances = pgTable("instances", {
   started_at: instant().notNull().default(now),
   last_seen_at: instant().notNull().default(now),
   broker: text().notNull().default("connecting"),
+  heard_until: instant(),
+  consuming_at: instant(),
   passes: jsonb().notNull().default({}).$type<unknown>(),
 });
 

@@ -78,14 +78,16 @@ function becamePending({ before, after }: RunChange): boolean {
   return after.status === "pending" && (before.status !== "pending" || before.attempt !== after.attempt);
 }
 
+// ORDER BY: see dispatch.ts.
 const MADE_ROOM: Statement = {
   name: "made_room",
   text: `
     SELECT EXISTS (
-      SELECT FROM pools p
-      WHERE p.name = ANY($1::text[]) AND p.max_in_flight IS NOT NULL AND NOT p.drained
-        AND EXISTS (SELECT FROM runs r WHERE r.pool = p.name AND r.status = 'pending' AND r.child_total IS NULL
-                      AND r.cancel_requested_at IS NULL)) AS made`,
+      SELECT FROM pools p, LATERAL (
+        SELECT FROM runs r
+        WHERE r.pool = p.name AND r.status = 'pending' AND r.child_total IS NULL AND r.cancel_requested_at IS NULL
+        ORDER BY r.pool, r.priority, r.available_at, r.id LIMIT 1) AS h
+      WHERE p.name = ANY($1::text[]) AND p.max_in_flight IS NOT NULL AND NOT p.drained) AS made`,
 };
 
 // The place that a run gives back in a capped pool is somebody else's at once, not at the next poll.

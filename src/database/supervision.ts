@@ -7,42 +7,50 @@ import type { Statement, Tx } from "./connection.ts";
 const OVERDUE: Statement = {
   name: "overdue_runs",
   text: `
-    SELECT id FROM runs
-    WHERE deadline_at <= pocketwatch_now() AND (child_total IS NOT NULL) = $2
-      AND (status NOT IN ('dispatched', 'running') OR deadline_at <= $3
-           OR (cancel_sent_at IS NOT NULL AND deadline_at <= pocketwatch_now() - $4 * interval '1 millisecond'))
+    SELECT id, child_total IS NOT NULL AS is_parent FROM runs
+    WHERE deadline_at <= pocketwatch_now()
+      AND (status NOT IN ('dispatched', 'running') OR deadline_at <= $2
+           OR (cancel_sent_at IS NOT NULL AND deadline_at <= pocketwatch_now() - $3 * interval '1 millisecond'))
     ORDER BY deadline_at LIMIT $1`,
 };
 
+/** Ids of runs to be looked at, not locked yet. Parents stand apart: see `lockRuns`. */
+export interface Found {
+  readonly parents: readonly string[];
+  readonly others: readonly string[];
+}
+
 /**
- * Runs that supervise has to look at now, parents or all others. Not locked yet: their schedules come first.
+ * Runs that supervise has to look at now.
  *
  * @param heard_until deadlines that a message could have met count up to this instant
  */
-export async function overdueRuns(
-  tx: Tx,
-  parents: boolean,
-  heard_until: Instant | null,
-  limit: number,
-): Promise<string[]> {
+export async function overdueRuns(tx: Tx, heard_until: Instant | null, limit: number): Promise<Found> {
   const until = toPostgres(heard_until ?? Number.NEGATIVE_INFINITY);
-  const rows = await tx.query<{ id: string }>(OVERDUE, [limit, parents, until, CANCEL_GRACE_MS]);
-  return rows.map((row) => row.id);
+  return apart(await tx.query<FoundRun>(OVERDUE, [limit, until, CANCEL_GRACE_MS]));
+}
+
+interface FoundRun {
+  readonly id: string;
+  readonly is_parent: boolean;
+}
+
+function apart(rows: readonly FoundRun[]): Found {
+  const ids = (is_parent: boolean) => rows.filter((row) => row.is_parent === is_parent).map((row) => row.id);
+  return { parents: ids(true), others: ids(false) };
 }
 
 const TO_CANCEL: Statement = {
   name: "runs_to_cancel",
   text: `
-    SELECT id FROM runs
+    SELECT id, child_total IS NOT NULL AS is_parent FROM runs
     WHERE cancel_requested_at IS NOT NULL AND cancel_sent_at IS NULL AND completed_at IS NULL
-      AND (child_total IS NOT NULL) = $2
     ORDER BY id LIMIT $1`,
 };
 
-/** Runs flagged to be cancelled, parents or all others. Not locked yet. */
-export async function runsToCancel(tx: Tx, parents: boolean, limit: number): Promise<string[]> {
-  const rows = await tx.query<{ id: string }>(TO_CANCEL, [limit, parents]);
-  return rows.map((row) => row.id);
+/** Runs flagged to be cancelled. */
+export async function runsToCancel(tx: Tx, limit: number): Promise<Found> {
+  return apart(await tx.query<FoundRun>(TO_CANCEL, [limit]));
 }
 
 const OPEN_CHILDREN: Statement = {
@@ -80,42 +88,6 @@ export async function nextDeadlineIn(tx: Tx): Promise<number | null> {
   return row!.next_in_ms;
 }
 
-/** Between which instants ingest is known to have kept up without a gap. */
-export interface Listening {
-  readonly since: Instant;
-  readonly until: Instant;
-}
-
-// One row for all instances. A gap longer than the limit starts a new span: nothing is held against a run for the time in
-// which nobody was listening to it.
-const NOTE_LISTENING: Statement = {
-  name: "note_listening",
-  text: `
-    INSERT INTO settings (key, value)
-    VALUES ('listening', jsonb_build_object('since', $1::double precision, 'until', $1::double precision))
-    ON CONFLICT (key) DO UPDATE SET updated_at = clock_timestamp(), value = jsonb_build_object(
-      'since', CASE WHEN $1 - (settings.value->>'until')::double precision > $2 THEN $1
-                    ELSE (settings.value->>'since')::double precision END,
-      'until', greatest($1, (settings.value->>'until')::double precision))`,
-};
-
-/** Notes that everything consumers had confirmed by `until` is in the database. */
-export async function noteListening(tx: Tx, until: Instant, gap_ms: number): Promise<void> {
-  await tx.query(NOTE_LISTENING, [until, gap_ms]);
-}
-
-const LISTENING: Statement = {
-  name: "listening",
-  text: `
-    SELECT (value->>'since')::double precision AS since, (value->>'until')::double precision AS until
-    FROM settings WHERE key = 'listening'`,
-};
-
-export async function listening(tx: Tx): Promise<Listening | null> {
-  const [row] = await tx.query<Listening>(LISTENING);
-  return row ?? null;
-}
-
 const NOW: Statement = { name: "database_now", text: "SELECT pocketwatch_now() AS now" };
 
 export async function databaseNow(tx: Tx): Promise<Instant> {
@@ -146,19 +118,4 @@ export interface InstanceReport {
 export async function noteInstance(tx: Tx, report: InstanceReport): Promise<void> {
   await tx.query(SEEN, [report.id, report.version, report.broker, JSON.stringify(report.passes)]);
   await tx.query(FORGET);
-}
-
-const RESET_LISTENING: Statement = {
-  name: "reset_listening",
-  text: `
-    INSERT INTO settings (key, value)
-    SELECT 'listening', jsonb_build_object('since', n.now, 'until', n.now)
-    FROM (SELECT extract(epoch FROM pocketwatch_now())::double precision * 1000 AS now) AS n
-    ON CONFLICT (key) DO UPDATE SET updated_at = clock_timestamp(), value = jsonb_build_object(
-      'since', excluded.value->'since', 'until', settings.value->'until')`,
-};
-
-/** Starts a new span of listening at the database's instant. */
-export async function resetListening(tx: Tx): Promise<void> {
-  await tx.query(RESET_LISTENING);
 }

@@ -3,12 +3,13 @@ import type { Policy } from "../schedule/policy.ts";
 import type { WaitingRun } from "../schedule/waiting.ts";
 import type { Statement, Tx } from "./connection.ts";
 
-// Two look-ups that each use their own index: an OR of both would scan every schedule.
+// Two look-ups that each use their own index: an OR of both would scan every schedule. ORDER BY: see dispatch.ts.
 const AFFECTED: Statement = {
   name: "affected_by_ends",
   text: `
-    SELECT e.id FROM unnest($1::uuid[]) AS e (id)
-    WHERE EXISTS (SELECT FROM runs r WHERE r.schedule_id = e.id AND r.status = 'waiting' AND r.parent_run_id IS NULL)
+    SELECT e.id FROM unnest($1::uuid[]) AS e (id), LATERAL (
+      SELECT FROM runs r WHERE r.schedule_id = e.id AND r.status = 'waiting' AND r.parent_run_id IS NULL
+      ORDER BY r.schedule_id, r.status_reason, r.id LIMIT 1) AS w
     UNION
     SELECT id FROM schedules WHERE cardinality(depends_on) > 0 AND depends_on && $2::uuid[]`,
 };

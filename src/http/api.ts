@@ -371,6 +371,11 @@ export interface SchedulerApi {
   ): Promise<{ readonly deleted: number }>;
 }
 
+export interface MetricsApi {
+  /** Brings figures up to date that are read from elsewhere. Never rejects. */
+  measure(): Promise<void>;
+}
+
 export interface Api
   extends SchedulesApi,
     ScheduleCommandsApi,
@@ -378,4 +383,5 @@ export interface Api
     PoolsApi,
     MessagingApi,
     SignalsApi,
-    SchedulerApi {}
+    SchedulerApi,
+    MetricsApi {}

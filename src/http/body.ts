@@ -1,9 +1,10 @@
 import type { FastifyRequest } from "fastify";
+import { z } from "zod";
 import type { Server } from "./request.ts";
 
 /**
- * JSON bodies, also as `application/merge-patch+json` and other `+json` types. No body is the same as `{}`: most commands
- * have nothing that must be said.
+ * JSON bodies, also as `application/merge-patch+json` and other `+json` types. Where an object is expected, no body is the
+ * same as `{}`: most commands have nothing that must be said.
  */
 export function bodyParsers(server: Server): void {
   server.removeAllContentTypeParsers();
@@ -17,6 +18,6 @@ export function bodyParsers(server: Server): void {
     },
   );
   server.addHook("preValidation", async (request) => {
-    if (request.body == null && request.routeOptions.schema?.body !== undefined) request.body = {};
+    if (request.body == null && request.routeOptions.schema?.body instanceof z.ZodObject) request.body = {};
   });
 }

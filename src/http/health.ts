@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { Metrics } from "../runtime/metrics.ts";
+import type { MetricsApi } from "./api.ts";
 import { pathOf, problem, sendProblem } from "./problem.ts";
 import type { Server } from "./request.ts";
 
@@ -11,13 +12,14 @@ export interface Readiness {
 }
 
 export interface HealthOptions {
+  readonly api: MetricsApi;
   readonly readiness: () => Promise<Readiness>;
   readonly metrics: Metrics;
 }
 
 const tags = ["health"];
 
-export function healthRoutes(server: Server, { readiness, metrics }: HealthOptions): void {
+export function healthRoutes(server: Server, { readiness, metrics, api }: HealthOptions): void {
   server.get(
     "/livez",
     {
@@ -65,6 +67,7 @@ export function healthRoutes(server: Server, { readiness, metrics }: HealthOptio
       },
     },
     async (_request, reply) => {
+      await api.measure();
       reply.type(metrics.registry.contentType).serializer(String);
       return metrics.registry.metrics();
     },

@@ -37,6 +37,8 @@ const KINDS: Readonly<Record<number, readonly [slug: string, title: string]>> = 
 };
 
 const MOST_ERRORS = 100;
+/** Fastify repeats what it was sent. */
+const MOST_DETAIL = 300;
 
 /** Any error as what is told to the client. Of an error of the service itself nothing is told. */
 export function toProblem(error: unknown, instance: string): Problem {
@@ -54,7 +56,7 @@ export function toProblem(error: unknown, instance: string): Problem {
   const status = clientFault(error);
   return status === null
     ? problem(500, "the error is in the service's log", instance)
-    : problem(status, (error as Error).message, instance);
+    : problem(status, (error as Error).message.slice(0, MOST_DETAIL), instance.slice(0, MOST_DETAIL));
 }
 
 export function problem(status: number, detail: string, instance: string): Problem {
@@ -73,7 +75,7 @@ export function sendProblem(reply: FastifyReply, answer: Problem): FastifyReply 
 
 /** What Fastify says about a request it cannot take: 400, 413, 415 … Anything else is the service's own fault. */
 function clientFault(error: unknown): number | null {
-  const { code, statusCode } = error as Partial<FastifyError>;
+  const { code, statusCode } = (error ?? {}) as Partial<FastifyError>;
   if (typeof code !== "string" || !code.startsWith("FST_") || statusCode === undefined) return null;
   return statusCode >= 400 && statusCode < 500 ? statusCode : null;
 }

@@ -1,11 +1,11 @@
 import { isDataError, type Tx } from "../database/connection.ts";
 import { inWords, lockSchedulesToPlan, storable } from "../database/planning.ts";
 import {
-  answerSqlRequests,
-  claimSqlRequests,
-  type SqlAnswer,
-  type SqlRequest,
-  sqlRequestsPending,
+  type Answer,
+  anyOpenRequests,
+  claimOpenRequests,
+  type OpenRequest,
+  answerRequests as writeAnswers,
 } from "../database/requests.ts";
 import { insertScheduleRun, lockSchedule } from "../database/schedule-runs.ts";
 import type { RunRow, ScheduleRow } from "../database/schema.ts";
@@ -23,7 +23,7 @@ export interface AnswerRequestsResult extends PassResult {
   readonly refused: number;
 }
 
-interface Answered extends SqlAnswer {
+interface Answered extends Answer {
   readonly run: RunRow | null;
 }
 
@@ -33,27 +33,27 @@ interface Answered extends SqlAnswer {
  */
 export async function answerRequests(deps: Deps, batch = BATCH): Promise<AnswerRequestsResult> {
   const { answers, told, left } = await deps.database.transaction(async (tx) => {
-    const requests = await claimSqlRequests(tx, batch);
-    if (requests.length === 0) return { answers: [], told: false, left: await sqlRequestsPending(tx) };
+    const requests = await claimOpenRequests(tx, batch);
+    if (requests.length === 0) return { answers: [], told: false, left: await anyOpenRequests(tx) };
     const ids = [...new Set(requests.flatMap((request) => request.schedule_id ?? []))];
     const planning = await planLocked(deps, tx, await lockSchedulesToPlan(tx, ids));
     const done: Answered[] = [];
     for (const request of requests) done.push(await answer(deps, tx, request));
-    await answerSqlRequests(tx, done);
-    return { answers: done, told: planning.told, left: await sqlRequestsPending(tx) };
+    await writeAnswers(tx, done);
+    return { answers: done, told: planning.told, left: await anyOpenRequests(tx) };
   });
   const runs = answers.flatMap(({ run }) => run ?? []);
   await follow(deps, runs);
   if (told) deps.wake("relay");
   return {
-    answered: answers.length,
+    answered: runs.length,
     refused: answers.length - runs.length,
     full: answers.length === batch,
     next_in_ms: left ? LOCKED_MS : null,
   };
 }
 
-async function answer(deps: Deps, tx: Tx, request: SqlRequest): Promise<Answered> {
+async function answer(deps: Deps, tx: Tx, request: OpenRequest): Promise<Answered> {
   const refused = (problem: string) => ({ id: request.id, run_id: null, run: null, problem: storable(problem) });
   await tx.query("SAVEPOINT request");
   try {
@@ -70,7 +70,7 @@ async function answer(deps: Deps, tx: Tx, request: SqlRequest): Promise<Answered
 }
 
 /** The run, or why there is none. */
-async function execute(deps: Deps, tx: Tx, request: SqlRequest): Promise<RunRow | string> {
+async function execute(deps: Deps, tx: Tx, request: OpenRequest): Promise<RunRow | string> {
   if (request.schedule_name === null) return "schedule_name: is missing";
   const schedule = request.schedule_id === null ? undefined : await lockSchedule(tx, request.schedule_id);
   if (schedule === undefined) return `there is no schedule ${JSON.stringify(request.schedule_name)}`;

@@ -16,26 +16,16 @@ const BATCH = 500;
 /**
  * Acts on the flag that asks for a run to be cancelled, whoever set it (HTTP, AMQP, SQL, a newer run): what no consumer
  * has seen ends at once; a consumer is asked to stop and gets a grace period; a parent passes it on to its children.
- * Parents first and on their own: their children are flagged before they are locked, and act in the same round.
+ * Parents first and on their own: their children are flagged before they are locked.
  */
 export async function actOnCancels(deps: Deps, batch = BATCH): Promise<number> {
-  const parents = await deps.database.transaction((tx) => cancelParents(tx, batch));
-  if (parents.settlement !== null) await follow(deps, parents.settlement);
-  const others = await deps.database.transaction((tx) => cancelRuns(tx, batch));
-  if (others.settlement !== null) await follow(deps, others.settlement);
-  return parents.looked + others.looked;
+  const { parents, others } = await deps.database.transaction((tx) => runsToCancel(tx, batch));
+  if (parents.length > 0) await follow(deps, await deps.database.transaction((tx) => cancelParents(tx, parents)));
+  if (others.length > 0) await follow(deps, await deps.database.transaction((tx) => cancelRuns(tx, others)));
+  return parents.length + others.length;
 }
 
-interface Cancelled {
-  readonly looked: number;
-  readonly settlement: Settlement | null;
-}
-
-const NOTHING: Cancelled = { looked: 0, settlement: null };
-
-async function cancelRuns(tx: Tx, batch: number): Promise<Cancelled> {
-  const ids = await runsToCancel(tx, false, batch);
-  if (ids.length === 0) return NOTHING;
+async function cancelRuns(tx: Tx, ids: readonly string[]): Promise<Settlement> {
   // The last child of a parent may make it fail, which counts.
   await lockSchedulesOfOutcomes(
     tx,
@@ -43,17 +33,14 @@ async function cancelRuns(tx: Tx, batch: number): Promise<Cancelled> {
   );
   const decided = (await lockRuns(tx, ids)).map(decide);
   const asked = decided.filter(({ tell_consumer }) => tell_consumer);
-  const settlement = await settleRuns(
+  return settleRuns(
     tx,
     decided.map(({ change }) => change),
     asked.map(({ change }) => cancelRequested(change.after, change.after.cancel_reason ?? "requested")),
   );
-  return { looked: ids.length, settlement };
 }
 
-async function cancelParents(tx: Tx, batch: number): Promise<Cancelled> {
-  const ids = await runsToCancel(tx, true, batch);
-  if (ids.length === 0) return NOTHING;
+async function cancelParents(tx: Tx, ids: readonly string[]): Promise<Settlement> {
   await lockSchedulesOfOutcomes(
     tx,
     ids.map((run_id) => ({ run_id, failed: true })),
@@ -69,11 +56,10 @@ async function cancelParents(tx: Tx, batch: number): Promise<Cancelled> {
   // With all its children ended already, nothing else would end it.
   const ended = await countChildren(tx, new Map(running.map(({ change }) => [change.before.id, NO_DELTA])));
   const byId = new Map(ended.map((parent) => [parent.after.id, parent.after]));
-  const settlement = await settleRuns(
+  return settleRuns(
     tx,
     decided.map(({ change }) => ({ ...change, after: byId.get(change.after.id) ?? change.after })),
   );
-  return { looked: ids.length, settlement };
 }
 
 function decide(before: LockedRun): { change: RunChange; tell_consumer: boolean } {

@@ -1,7 +1,8 @@
+import { listening } from "../database/listening.ts";
 import type { OutboxMessage } from "../database/outbox.ts";
 import { type LockedRun, lockRuns, lockSchedulesOfOutcomes } from "../database/run-states.ts";
 import { type RunChange, settleRuns } from "../database/settle-runs.ts";
-import { listening, overdueRuns } from "../database/supervision.ts";
+import { overdueRuns } from "../database/supervision.ts";
 import type { Deps } from "../deps.ts";
 import { hasEnded } from "../schedule/run-transitions.ts";
 import { type Heard, judgeOverdue } from "../schedule/supervision.ts";
@@ -18,28 +19,32 @@ export interface ExpireResult {
 
 /** Judges runs whose deadline has passed: start, time-out, heartbeat, grace period of a cancel, end of a wait. */
 export async function expire(deps: Deps, batch = BATCH): Promise<ExpireResult> {
-  const children = await expireSome(deps, false, batch);
-  const parents = await expireSome(deps, true, batch);
-  return { ended: children.ended + parents.ended, full: children.full || parents.full };
+  const { heard, found } = await deps.database.transaction(async (tx) => {
+    const heard = await listening(tx);
+    return { heard, found: await overdueRuns(tx, heard?.until ?? null, batch) };
+  });
+  const changes = [
+    ...(await expireThese(deps, found.others, heard)),
+    ...(await expireThese(deps, found.parents, heard)),
+  ];
+  const ended = changes.filter(({ after, archived }) => archived.length > 0 || hasEnded(after.status)).length;
+  const full = found.others.length + found.parents.length === batch;
+  return { ended, full: full && changes.length > 0 };
 }
 
 // Parents in a transaction of their own: whoever holds one must not lock what may be another's child.
-async function expireSome(deps: Deps, parents: boolean, batch: number): Promise<ExpireResult> {
+async function expireThese(deps: Deps, ids: readonly string[], heard: Heard): Promise<readonly RunChange[]> {
+  if (ids.length === 0) return [];
   const done = await deps.database.transaction(async (tx) => {
-    const heard = await listening(tx);
-    const ids = await overdueRuns(tx, parents, heard?.until ?? null, batch);
-    if (ids.length === 0) return null;
     await lockSchedulesOfOutcomes(
       tx,
       ids.map((run_id) => ({ run_id, failed: true })),
     );
     const { changes, messages } = judge(await lockRuns(tx, ids), heard);
-    return { settlement: await settleRuns(tx, changes, messages), changes, full: ids.length === batch };
+    return { settlement: await settleRuns(tx, changes, messages), changes };
   });
-  if (done === null) return { ended: 0, full: false };
   await follow(deps, done.settlement);
-  const ended = done.changes.filter(({ after, archived }) => archived.length > 0 || hasEnded(after.status)).length;
-  return { ended, full: done.full && done.changes.length > 0 };
+  return done.changes;
 }
 
 function judge(runs: readonly LockedRun[], heard: Heard) {

@@ -1,5 +1,5 @@
 import { parseMessage } from "../contracts/parse.ts";
-import { sqlState, type Tx } from "../database/connection.ts";
+import type { Tx } from "../database/connection.ts";
 import type { OutboxMessage } from "../database/outbox.ts";
 import { lockRuns, lockSchedulesOfOutcomes } from "../database/run-states.ts";
 import { type RunChange, type Settlement, settleRuns } from "../database/settle-runs.ts";
@@ -8,9 +8,11 @@ import type { Delivery } from "../messaging/delivery.ts";
 import { ECHO, readEcho } from "../messaging/echo.ts";
 import { failpoint } from "../runtime/failpoint.ts";
 import { applyUpdate, hasEnded, type RunState, type StatusUpdate, type Verdict } from "../schedule/run-transitions.ts";
+import { isSoon } from "../schedule/supervision.ts";
 import { heardEcho } from "./echo.ts";
 import { cancelRequested } from "./events.ts";
 import { follow } from "./follow.ts";
+import { isPoison } from "./poison.ts";
 
 /** How long an update of a run that is not in the database (yet) is kept, ms: a restored replica may lag behind. */
 const UNKNOWN_RUN_MS = 60_000;
@@ -60,7 +62,7 @@ export async function ingest(deps: Deps, batch: readonly Delivery[]): Promise<In
   return result;
 }
 
-// A batch that Postgres refuses for what is in it is halved until the offender stands alone.
+// A batch that cannot be recorded for what is in it is halved until the offender stands alone.
 async function record(deps: Deps, reported: readonly Reported[]): Promise<IngestResult> {
   const nothing = { applied: 0, stale: 0, late: 0, unknown: 0, invalid: 0 };
   if (reported.length === 0) return nothing;
@@ -68,7 +70,7 @@ async function record(deps: Deps, reported: readonly Reported[]): Promise<Ingest
   try {
     done = await deps.database.transaction((tx) => apply(tx, reported));
   } catch (error) {
-    if (!isDataError(error)) throw error;
+    if (!isPoison(error)) throw error;
     const [only] = reported;
     if (reported.length === 1 && only !== undefined) {
       only.delivery.deadLetter(`cannot be stored: ${(error as Error).message}`);
@@ -93,6 +95,7 @@ async function record(deps: Deps, reported: readonly Reported[]): Promise<Ingest
     if (verdict === "unknown") setUnknownAside(deps, delivery);
     else delivery.ack();
   }
+  if (done.soon) deps.wake("supervise");
   await follow(deps, done.settlement);
   return result;
 }
@@ -100,6 +103,8 @@ async function record(deps: Deps, reported: readonly Reported[]): Promise<Ingest
 interface Applied {
   readonly settlement: Settlement;
   readonly verdicts: readonly (Verdict | "unknown")[];
+  /** Some attempt has a new deadline that is near. */
+  readonly soon: boolean;
 }
 
 async function apply(tx: Tx, reported: readonly Reported[]): Promise<Applied> {
@@ -129,16 +134,14 @@ async function apply(tx: Tx, reported: readonly Reported[]): Promise<Applied> {
   });
   const settlement = await settleRuns(tx, [...states.values()] satisfies RunChange[], messages);
   failpoint("ingest_uncommitted");
-  return { settlement, verdicts };
+  const soon = [...states.values()].some(
+    ({ before, after }) => after.deadline_at !== before.deadline_at && isSoon(after.deadline_at, before.now),
+  );
+  return { settlement, verdicts, soon };
 }
 
 function setUnknownAside(deps: Deps, delivery: Delivery): void {
   const reason = "run_id: no such run";
   if (deps.clock.monotonic() - delivery.first_seen < UNKNOWN_RUN_MS) delivery.retryLater(reason);
   else delivery.deadLetter(reason);
-}
-
-/** SQLSTATE class 22: a value that Postgres cannot store. */
-function isDataError(error: unknown): boolean {
-  return sqlState(error)?.startsWith("22") ?? false;
 }

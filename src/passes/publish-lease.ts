@@ -6,9 +6,10 @@ import { triggerMessage } from "../messaging/envelope.ts";
 import type { Outcome, Outgoing } from "../messaging/publisher.ts";
 import { triggerRoute } from "../messaging/topology.ts";
 import { failpoint } from "../runtime/failpoint.ts";
-import { PRIORITY_NAMES } from "../schedule/policy.ts";
+import { DEFAULT_POLICY, PRIORITY_NAMES } from "../schedule/policy.ts";
 import { runTraceparent } from "../schedule/run-id.ts";
 import { failAttempt } from "../schedule/run-transitions.ts";
+import { isSoon } from "../schedule/supervision.ts";
 import { follow } from "./follow.ts";
 
 /** How long the broker may take to confirm a batch (ms); below the lease's 15 s, so that its holder settles it first. */
@@ -22,6 +23,7 @@ const CONFIRM_TIMEOUT_MS = 10_000;
  * Never rejects: whatever happens here, the lease is the guarantee.
  */
 export async function publishLease(deps: Deps, lease: Lease): Promise<void> {
+  if (lease.runs.some((run) => isSoon(run.deadline_at, lease.now))) deps.wake("supervise");
   try {
     const events = lease.runs.map((run) => toEventIfPossible(deps, run, lease.now));
     failpoint("lease_committed");
@@ -119,8 +121,8 @@ function toEvent(deps: Deps, run: PublishableRun, now: number): Outgoing {
     start_before: run.deadline_at,
     target: run.target,
     priority: PRIORITY_NAMES[run.priority],
-    timeout_seconds: run.policy.timeout_seconds,
-    heartbeat_seconds: run.policy.heartbeat_seconds,
+    timeout_seconds: run.policy.timeout_seconds ?? DEFAULT_POLICY.timeout_seconds,
+    heartbeat_seconds: run.policy.heartbeat_seconds ?? null,
     payload_json: run.payload,
     traceparent: run.traceparent ?? runTraceparent(run.id),
   };

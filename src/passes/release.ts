@@ -14,6 +14,7 @@ import {
 import type { Deps } from "../deps.ts";
 import { end } from "../schedule/run-transitions.ts";
 import { decideRelease, letGo } from "../schedule/waiting.ts";
+import { isPoison } from "./poison.ts";
 
 /** Schedules locked by one transaction. */
 const CHUNK = 200;
@@ -49,14 +50,34 @@ export async function releaseAll(deps: Deps): Promise<void> {
 export async function releaseWaiting(deps: Deps, scheduleIds: readonly string[]): Promise<void> {
   let left = [...new Set(scheduleIds)].sort();
   while (left.length > 0) {
-    const done = await deps.database.transaction((tx) => releaseChunk(tx, left.slice(0, CHUNK)));
-    left = [...left.slice(CHUNK), ...done.more];
+    const more = await releaseThese(deps, left.slice(0, CHUNK));
+    left = [...left.slice(CHUNK), ...more];
+  }
+}
+
+// One schedule that cannot be dealt with must not hold up the others: halved until it stands alone.
+async function releaseThese(deps: Deps, ids: readonly string[]): Promise<readonly string[]> {
+  try {
+    const done = await deps.database.transaction((tx) => releaseChunk(tx, ids));
+    for (const { status, status_reason, action } of done.finished) {
+      deps.metrics.runs_ended.inc({ status, reason: status_reason ?? "", action });
+    }
     if (done.pending) {
       deps.wake("dispatch");
       deps.wake("expand");
     }
     if (done.emitted) deps.wake("relay");
     if (done.cancelling) deps.wake("supervise");
+    return done.more;
+  } catch (error) {
+    if (!isPoison(error)) throw error;
+    if (ids.length === 1) {
+      deps.logger.error({ err: error, schedule: ids[0] }, "the waiting runs of a schedule cannot be released");
+      return [];
+    }
+    const middle = ids.length >> 1;
+    const first = await releaseThese(deps, ids.slice(0, middle));
+    return [...first, ...(await releaseThese(deps, ids.slice(middle)))];
   }
 }
 
@@ -75,7 +96,7 @@ async function releaseChunk(tx: Tx, ids: readonly string[]) {
     if (run?.status === "skipped") emitted = true;
     else pending = true;
   }
-  return { pending, emitted, cancelling, more };
+  return { finished: settlement.finished, pending, emitted, cancelling, more };
 }
 
 // The runs in the way and those that wait are locked together, in the one order of all.

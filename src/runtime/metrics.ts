@@ -20,6 +20,10 @@ export function createMetrics() {
     status_updates: counter("status_updates_total", "Status updates, by what became of them", ["outcome"]),
     runs_ended: counter("runs_ended_total", "Runs that ended", ["status", "reason", "action"]),
     commands: counter("commands_total", "Commands received by message", ["type", "outcome"]),
+    signals: counter("signals_total", "Webhooks and channel messages, by what became of each matching schedule", [
+      "kind",
+      "outcome",
+    ]),
     events_relayed: counter("events_relayed_total", "Lifecycle and control messages sent", ["outcome"]),
     pass_seconds: new Histogram({
       name: "pocketwatch_pass_duration_seconds",

@@ -11,6 +11,13 @@ import {
   type Transition,
 } from "./run-transitions.ts";
 
+/** A deadline nearer than this is not left to the next poll (30 s): supervise is told of it. */
+const SOON_MS = 30_000;
+
+export function isSoon(deadline: Instant | null, now: Instant): boolean {
+  return deadline !== null && deadline - now < SOON_MS;
+}
+
 /** Between which instants everything that consumers said is known to have been heard; null: never so far. */
 export type Heard = { readonly since: Instant; readonly until: Instant } | null;
 

@@ -71,15 +71,16 @@ export async function startPair(world: World): Promise<void> {
 /** Two instances that die at a failpoint. `replaceDead` goes with it. */
 export function startDoomed(failpoint: string, work = ordinaryWork) {
   return async (world: World) => {
-    await Promise.all([1, 2].map((n) => world.startInstance(`doomed ${n}`, { failpoint: `${failpoint}:kill` })));
+    await Promise.all([1, 2].map((n) => world.startInstance(`doomed-${n}`, { failpoint: `${failpoint}:kill` })));
     world.startConsumer({ work });
   };
 }
 
 /** Waits until an instance has come to its gap and died, and starts another. */
 export async function replaceDead(world: World): Promise<void> {
-  const dead = () => world.instances.some((instance) => !instance.running);
-  await waitFor(dead, { timeoutMs: 30_000, describe: "the death of an instance" });
+  const dead = () => world.instances.find((instance) => !instance.running);
+  const first = await waitFor(dead, { timeoutMs: 30_000, describe: "the death of an instance" });
+  if ((await first.ended) !== "SIGKILL") throw new Error(`${first.name} died of something else`);
   await world.startInstance("successor");
 }
 

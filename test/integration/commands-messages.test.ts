@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { answerRequests } from "../../src/commands/answer-requests.ts";
 import { executeCommand } from "../../src/commands/execute-command.ts";
+import { receiveSignals } from "../../src/commands/receive.ts";
 import { type Command, parseCommand } from "../../src/contracts/parse.ts";
+import type { Delivery } from "../../src/messaging/delivery.ts";
 import { type HttpService, scout, startHttpService } from "./http-service.ts";
 
 let service: HttpService;
@@ -97,39 +98,28 @@ test("a database that is away refuses nothing: the command is to be tried again"
   await expect(executeCommand(deps, command("run.trigger.v1", { schedule: "commanded" }))).rejects.toThrow("away");
 });
 
-test("what administrators ask for by SQL is carried out, or refused in the same row", async () => {
-  const ask = (columns: string, ...values: unknown[]) =>
-    service.rows(
-      `INSERT INTO requests (source, ${columns}) VALUES ('sql', ${values.map((_, index) => `$${index + 1}`).join(", ")})`,
-      values,
-    );
-  await ask("schedule_name", "commanded");
-  await ask("schedule_name, payload", "commanded", JSON.stringify({ source: "by hand", max_strategies: 2 }));
-  await ask("schedule_name, payload", "commanded", JSON.stringify({ source: 5 }));
-  await ask("schedule_name", "none");
-  await ask("key", "nothing named");
-  expect(await answerRequests(service.deps)).toMatchObject({ answered: 2, refused: 3, full: false });
-
-  const answered = await service.rows<Record<string, unknown>>(
-    `SELECT q.status, q.problem, r.payload->>'source' AS source, r.triggered_by FROM requests q
-     LEFT JOIN runs r ON r.id = q.run_id WHERE q.source = 'sql' ORDER BY q.id`,
-  );
-  expect(answered).toMatchObject([
-    { status: "done", problem: null, source: "stratninja", triggered_by: "postgres" },
-    { status: "done", problem: null, source: "by hand" },
-    { status: "refused", problem: expect.stringContaining("payload.source"), source: null },
-    { status: "refused", problem: expect.stringContaining("none") },
-    { status: "refused", problem: expect.stringContaining("schedule_name") },
+test("a signal fires by its channel; one that says something else under the same id, or cannot be stored, stops nobody", async () => {
+  const timing = { kind: "event" };
+  const channel = "orders.*.paid";
+  await service.ask("POST", "/v1/schedules", scout("paid", { timing, triggers: { channel }, overlap: "allow" }));
+  const settled: string[] = [];
+  const delivery = (routing_key: string, body: string, messageId?: string) =>
+    ({
+      routing_key,
+      body: Buffer.from(body),
+      properties: { messageId },
+      ack: () => settled.push("ack"),
+      deadLetter: (reason: string) => settled.push(reason),
+    }) as unknown as Delivery;
+  await receiveSignals(service.deps, [
+    delivery("orders.eu.paid", '{"order":1}', "m1"),
+    delivery("orders.eu.paid", '{"order":1}', "m1"),
+    delivery("orders.eu.paid", '{"order":2}', "m1"),
+    delivery("orders.us.paid", '{"order":"\\u0000"}', "m2"),
+    delivery("orders.us.paid", "not JSON"),
+    delivery("orders.eu.shipped", "{}"),
   ]);
-  expect(await answerRequests(service.deps)).toMatchObject({ answered: 0, refused: 0 });
-});
-
-test("requests are shared out among instances, each carried out once", async () => {
-  await service.rows(
-    "INSERT INTO requests (source, schedule_name) SELECT 'many', 'commanded' FROM generate_series(1, 30)",
-  );
-  const results = await Promise.all([1, 2, 3].map(() => answerRequests(service.deps)));
-  expect(results.reduce((sum, { answered }) => sum + answered, 0)).toBe(30);
-  const [row] = await service.rows("SELECT count(DISTINCT run_id) AS runs FROM requests WHERE source = 'many'");
-  expect(row).toEqual({ runs: 30 });
+  expect(settled).toEqual(Array(6).fill("ack"));
+  const fired = await service.rows("SELECT 1 FROM runs WHERE schedule_name = 'paid'");
+  expect(fired).toHaveLength(3);
 });

@@ -208,6 +208,11 @@ describe("health", () => {
     expect(headers["content-type"]).toMatch(/^text\/plain/);
     expect(body).toContain("pocketwatch_http_request_duration_seconds");
     expect(body).toContain("# TYPE pocketwatch_runs_created_total counter");
+    expect(body).toMatch(/^pocketwatch_schedules\{state="active"\} \d+$/m);
+    expect(body).toMatch(/^pocketwatch_pool_busy\{pool="default"\} 0$/m);
+    expect(body).toMatch(/^pocketwatch_pool_pending\{pool="heavy\/duty",priority="high"\} 1$/m);
+    expect(body).toMatch(/^pocketwatch_runs_open\{status="pending"\} \d+$/m);
+    expect(body).toMatch(/^pocketwatch_breakers\{state="closed"\} 2$/m);
   });
 
   test("headers protect whoever looks at it with a browser, and no other site may read it", async () => {

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { echo, startedListening } from "../../src/passes/echo.ts";
+import { listening } from "../../src/database/listening.ts";
+import { echo, heardEcho, startedListening } from "../../src/passes/echo.ts";
 import { type Life, NOON, startLife } from "../support/life.ts";
 import { waitFor } from "../support/wait-for.ts";
 
@@ -25,7 +26,7 @@ function unheard(seconds: number) {
   life.service.setNow(s(seconds));
 }
 
-const listening = async () =>
+const noted = async () =>
   (
     await life.service.rows<{ value: { since: number; until: number } }>(
       "SELECT value FROM settings WHERE key = 'listening'",
@@ -187,14 +188,74 @@ describe("the start deadline", () => {
   });
 });
 
+describe("a deadline that is near", () => {
+  test("is told to supervise, which may be asleep until the next poll", async () => {
+    life.service.woken.length = 0;
+    const far = await running({ timeout_seconds: 3_600, heartbeat_seconds: 0, start_deadline_seconds: 3_600 });
+    await life.say(far, "heartbeat");
+    expect(life.service.woken).not.toContain("supervise");
+    const run = await life.trigger(await life.schedule({ ...POLICY, start_deadline_seconds: 20 }));
+    await life.handOver();
+    expect(life.service.woken).toContain("supervise");
+    life.service.woken.length = 0;
+    await life.say(run, "started");
+    expect(life.service.woken).toContain("supervise");
+    const { supervise } = await import("../../src/passes/supervise.ts");
+    const result = await supervise(life.deps, { id: "test-1", version: "t", broker: "ready", passes: {} });
+    expect(result.next_in_ms).toBe(20_000);
+  });
+});
+
+describe("supervise", () => {
+  test("does the rest of its work though one part fails, and says so", async () => {
+    const run = await running({ max_attempts: 1, heartbeat_seconds: 0 });
+    await life.at(100);
+    await life.service.rows("ALTER TABLE leases RENAME TO leases_away");
+    await expect(life.supervise()).rejects.toMatchObject({ code: "42P01" });
+    await life.service.rows("ALTER TABLE leases_away RENAME TO leases");
+    expect((await life.run(run.id)).status_reason).toBe("timeout");
+  });
+});
+
 describe("what the service has heard", () => {
   test("is known from its own echo, behind everything that consumers had sent before it", async () => {
     const run = await running();
     life.service.setNow(s(2));
     await life.consumer.report({ run_id: run.id, attempt: 1 }, "progress", { progress: 12 });
     await echo(life.deps);
-    await waitFor(async () => (await listening())?.until === s(2), { describe: "the echo" });
+    await waitFor(async () => (await noted())?.until === s(2), { describe: "the echo" });
     expect((await life.run(run.id)).progress).toBe(12);
+  });
+
+  test("is no more than what every instance has heard: one that stands still may hold messages", async () => {
+    const until = async () => (await life.service.database.transaction((tx) => listening(tx)))?.until;
+    const sibling = { ...life.deps, instance: "test-2" };
+    const run = await running({ max_attempts: 1 });
+    life.service.setNow(s(1));
+    await startedListening(life.deps);
+    await startedListening(sibling);
+    // The other one has taken this run's heartbeats off the queue, and stands still from now on.
+    for (const seconds of [15, 30, 45]) {
+      life.service.setNow(s(seconds));
+      await heardEcho(life.deps, s(seconds));
+      expect(await until()).toBe(s(1));
+      await life.supervise();
+    }
+    expect((await life.run(run.id)).status).toBe("running");
+    // The broker gives up on it and hands its messages to us, ahead of the echo that we hear next.
+    life.service.setNow(s(47));
+    await life.say(run, "heartbeat");
+    await heardEcho(life.deps, s(47));
+    expect(await until()).toBe(s(47));
+    await life.supervise();
+    expect((await life.run(run.id)).status).toBe("running");
+    // Back again, it has nothing of the time before, but says so only with its first echo.
+    await startedListening(sibling);
+    life.service.setNow(s(60));
+    await heardEcho(life.deps, s(60));
+    expect(await until()).toBe(s(47));
+    await heardEcho(sibling, s(61));
+    expect(await until()).toBe(s(60));
   });
 
   test("a gap between two echoes starts a new span", async () => {
@@ -207,8 +268,8 @@ describe("what the service has heard", () => {
     ] as const) {
       life.service.setNow(s(seconds));
       await echo(life.deps);
-      await waitFor(async () => (await listening())?.until === s(seconds), { describe: "the echo" });
-      expect((await listening())?.since).toBe(s(since));
+      await waitFor(async () => (await noted())?.until === s(seconds), { describe: "the echo" });
+      expect((await noted())?.since).toBe(s(since));
     }
   });
 });

@@ -88,6 +88,17 @@ describe("messages that cannot be used", () => {
     expect((await life.runs("progress = 50")).length).toBe(6);
   });
 
+  test("of a run that was inserted by hand, with nothing but what the table demands, is like any other", async () => {
+    const [{ id } = { id: "" }] = await life.service.rows<{ id: string }>(
+      `INSERT INTO runs (action, action_version, trigger_type, scheduled_for) VALUES ('test.plain', 1, 'manual', now())
+       RETURNING id`,
+    );
+    await life.handOver();
+    expect((await life.trigger_of({ id })).data).toMatchObject({ timeout_seconds: 7_200, heartbeat_seconds: null });
+    await life.say({ id }, "failed", { error: { message: "no" } });
+    expect(await life.run(id)).toMatchObject({ status: "pending", attempt: 2 });
+  });
+
   test("of an unknown run are kept for a minute, then go to the dead letters: no loop", async () => {
     const unknown = { id: "019b77b2-0000-7000-8000-00000000dead" };
     const fresh = delivery(unknown, "completed");

@@ -101,7 +101,7 @@ export async function startLife(...actions: string[]): Promise<Life> {
     async reset() {
       await life.at(0);
       await service.rows("DELETE FROM schedules");
-      await service.rows("TRUNCATE runs, leases, outbox, run_attempts, breakers, requests");
+      await service.rows("TRUNCATE runs, leases, outbox, run_attempts, breakers, requests, instances");
       await service.rows("UPDATE pools SET max_in_flight = NULL, drained = false");
       await service.rows("DELETE FROM settings WHERE key = 'drained'");
       for (const list of [consumer.triggers, control, events]) list.length = 0;

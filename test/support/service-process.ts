@@ -98,7 +98,7 @@ export function startServiceProcess(options: ServiceProcessOptions): ServiceProc
         timeoutMs: 60_000,
         describe: () => `${name} to run; it said:\n${noise.join("\n")}\n${JSON.stringify(log.slice(-5))}`,
       });
-      if (how !== null && !asked) throw new Error(`${name} ended (${how}):\n${noise.join("\n")}`);
+      if (how !== null && how !== "SIGKILL") throw new Error(`${name} ended (${how}):\n${noise.join("\n")}`);
     },
     async signal(what) {
       for (const pid of await everyone()) signal(pid, what);

@@ -1,15 +1,16 @@
 import type { Schedule } from "../answers.ts";
+import { showChange } from "../change-view.ts";
 import { at } from "../client.ts";
 import { CommandFailed, wrongUsage } from "../failures.ts";
 import { parseYaml } from "../payload.ts";
-import { showChange } from "../schedule-changes.ts";
 import type { Session } from "../session.ts";
 import { isObject } from "./changes.ts";
 import { readContracts } from "./contracts.ts";
 import { everySchedule, nameOf, toDocument } from "./export.ts";
 import { yaml } from "./text.ts";
 
-const HEADER = "# What is not said is left to the action, then to the service. Leave without saving to change nothing.\n";
+const HEADER =
+  "# What is not said is left to the action, then to the service. Leave without saving to change nothing.\n";
 
 /** Hands a schedule to an editor and makes it be what comes back, unless somebody else has changed it meanwhile. */
 export async function editInEditor(session: Session, name: string): Promise<void> {

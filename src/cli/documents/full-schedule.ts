@@ -1,5 +1,5 @@
-import { DEFAULT_POLICY, PRIORITY_NAMES } from "../../schedule/policy.ts";
 import { fromIso, toIso } from "../../schedule/instant.ts";
+import { DEFAULT_POLICY, PRIORITY_NAMES } from "../../schedule/policy.ts";
 import type { Schedule } from "../answers.ts";
 
 /*
@@ -64,7 +64,11 @@ export function fromAnswer(schedule: Schedule, nameOf: (id: string) => string): 
   const writable = ["name", "action", "timing", ...Object.keys(defaultsOf({}))];
   const document = Object.fromEntries(writable.map((field) => [field, schedule[field as keyof Schedule]]));
   // The answer says none where the action's default would come back.
-  return { ...document, heartbeat_seconds: schedule.heartbeat_seconds ?? 0, depends_on: schedule.depends_on.map(nameOf) };
+  return {
+    ...document,
+    heartbeat_seconds: schedule.heartbeat_seconds ?? 0,
+    depends_on: schedule.depends_on.map(nameOf),
+  };
 }
 
 const MOMENTS = new Set(["at", "anchor", "starts_at", "ends_at"]);

@@ -13,8 +13,8 @@ export function exportText(schedules: readonly Document[]): string {
 }
 
 export function yaml(value: unknown): string {
-  // Folded lines would move with every word; anchors are for programs.
-  return stringify(value, { lineWidth: 0, aliasDuplicateObjects: false });
+  // Folded lines would move with every word; anchors are for programs; other languages' YAML still reads 17:30 as 1050.
+  return stringify(value, { lineWidth: 0, aliasDuplicateObjects: false, compat: "yaml-1.1" });
 }
 
 function indent(text: string): string {

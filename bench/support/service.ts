@@ -1,0 +1,30 @@
+import { type BenchChild, runChild } from "./child.ts";
+import type { BenchServices } from "./services.ts";
+
+export const PREFIX = "bench";
+
+/** The service as a process of its own on the benchmark's servers; resolves once it consumes. */
+export async function startService(services: BenchServices): Promise<BenchChild & { stop(): Promise<void> }> {
+  const service = runChild("../../src/main.ts", ["serve"], {
+    DATABASE_URL: services.postgres.url,
+    AMQP_URL: services.broker.url,
+    TOPOLOGY_PREFIX: PREFIX,
+    HTTP_PORT: "0",
+  });
+  while (!(await service.line()).includes("pocketwatch is running"));
+  void report(service);
+  return {
+    ...service,
+    async stop() {
+      service.process.kill("SIGTERM");
+      await new Promise((resolve) => service.process.once("exit", resolve));
+    },
+  };
+}
+
+async function report(service: BenchChild): Promise<void> {
+  for (;;) {
+    const line = await service.line();
+    if (!line.includes('"level":30')) console.error(line.slice(0, 1_000));
+  }
+}

@@ -1,0 +1,397 @@
+import { request as httpRequest } from "node:http";
+import { Ajv2020 } from "ajv/dist/2020.js";
+import addFormats from "ajv-formats";
+import * as fc from "fast-check";
+import { pino } from "pino";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { createApi } from "../../src/api.ts";
+import { connect } from "../../src/database/connection.ts";
+import { EXAMPLES } from "../../src/http/examples.ts";
+import { buildServer, createHttpServer } from "../../src/http/server.ts";
+import { createMetrics } from "../../src/runtime/metrics.ts";
+import { type HttpService, scout, startHttpService } from "./http-service.ts";
+
+let service: HttpService;
+let document: Document;
+let scheduleId: string;
+let runId: string;
+beforeAll(async () => {
+  service = await startHttpService();
+  document = (await service.ask("GET", "/openapi.json")).body;
+  scheduleId = (await service.ask("POST", "/v1/schedules", scout("robust"))).body.id;
+  runId = (await service.ask("POST", `/v1/schedules/${scheduleId}/trigger`)).body.id;
+});
+afterAll(() => service.stop());
+
+interface Document {
+  readonly openapi: string;
+  readonly paths: Record<string, Record<string, Operation>>;
+  readonly components: { readonly schemas: Record<string, object> };
+}
+interface Operation {
+  readonly operationId: string;
+  readonly summary?: string;
+  readonly parameters: { name: string; in: string; schema: object }[];
+  readonly requestBody?: { content: Record<string, { schema: object; example?: unknown }> };
+  readonly responses: Record<string, { content?: Record<string, { schema: object; example?: unknown }> }>;
+}
+
+const operations = () =>
+  Object.entries(document.paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]) => ({ path, method: method.toUpperCase(), operation })),
+  );
+
+function validator() {
+  const ajv = new Ajv2020({ strict: false, allErrors: true });
+  addFormats.default(ajv);
+  ajv.addSchema({ $id: "openapi", ...document });
+  return (schema: object) =>
+    ajv.compile(JSON.parse(JSON.stringify(schema).replaceAll('"#/components', '"openapi#/components')));
+}
+
+describe("bad input", () => {
+  const send = (method: string, path: string, payload: string, type: string | null = "application/json") =>
+    service.server.inject({
+      method: method as "POST",
+      url: path,
+      payload,
+      headers: type === null ? {} : { "content-type": type },
+    });
+
+  test.each([
+    ["not JSON", "{", "application/json", 400],
+    ["a string instead of an object", '"x"', "application/json", 422],
+    ["null", "null", "application/json", 422],
+    ["an array", "[]", "application/json", 422],
+    ["a number", "1", "application/json", 422],
+    ["no body", "", "application/json", 422],
+    ["a prototype", '{"__proto__":{"x":1},"name":"x"}', "application/json", 400],
+    ["another type", "<x/>", "application/xml", 415],
+    ["a form", "a=b", "application/x-www-form-urlencoded", 415],
+    ["no type", '{"name":"x"}', null, 415],
+    ["too much", JSON.stringify({ name: "x".repeat(1_100_000) }), "application/json", 413],
+    ["deep nesting", `{"payload":${"[".repeat(100_000)}${"]".repeat(100_000)}}`, "application/json", 422],
+    [
+      "1e400",
+      '{"name":"x","action":"scout.trigger","payload":{"max_strategies":1e400},"timing":{"kind":"manual"}}',
+      "application/json",
+      422,
+    ],
+    [
+      "a NUL deep in a payload",
+      '{"name":"x","action":"scout.trigger","payload":{"a":["\\u0000"]},"timing":{"kind":"manual"}}',
+      "application/json",
+      422,
+    ],
+    [
+      "half a character as a key",
+      '{"name":"x","action":"scout.trigger","payload":{"\\ud800":1},"timing":{"kind":"manual"}}',
+      "application/json",
+      422,
+    ],
+    ["a byte order mark", '\ufeff{"name":"x"}', "application/json", 422],
+  ])("%s", async (_, body, type, status) => {
+    const answer = await send("POST", "/v1/schedules", body, type);
+    expect(answer.statusCode, answer.body).toBe(status);
+    expect(answer.headers["content-type"]).toContain("application/problem+json");
+    expect(answer.json()).toMatchObject({
+      status,
+      title: expect.any(String),
+      detail: expect.any(String),
+      instance: "/v1/schedules",
+    });
+  });
+
+  test.each([
+    ["GET", "/nope", 404],
+    ["GET", "/v1/schedules/%zz", 400],
+    ["GET", "/v1/schedules/%", 400],
+    ["PATCH", "/v1/schedules", 404],
+    ["GET", `/v1/schedules/${"x".repeat(3_000)}`, 404],
+    ["GET", `/v1/schedules/${"x".repeat(5_000)}`, 414],
+    ["GET", "/v1/runs?limit=5&limit=6", 422],
+    ["GET", "/v1/runs?cursor=AAAA", 422],
+    ["GET", "/v1/runs?text=%00", 422],
+    ["GET", "/v1/schedules?label=%00=x", 422],
+    ["GET", "/v1/runs?from=-271821-04-20T00:00:00Z", 422],
+    ["GET", "/v1/runs?from=9999-12-31T23:59:59Z", 200],
+    ["GET", "/v1/schedules/robust/upcoming?count=1001", 422],
+    ["DELETE", "/v1/schedules/none", 404],
+    ["GET", "/v1/schedules/robust/", 200],
+  ])("%s %.60s is answered with %i", async (method, path, status) => {
+    const answer = await service.ask(method, path);
+    expect(answer.status, JSON.stringify(answer.body)).toBe(status);
+    if (status !== 200) expect(answer.body).toMatchObject({ status });
+  });
+
+  test("a body for a request that needs none may be left out, or be {}", async () => {
+    const path = `/v1/schedules/${scheduleId}/resume`;
+    expect((await service.ask("POST", path)).status).toBe(200);
+    expect((await send("POST", path, "")).statusCode).toBe(200);
+    expect((await send("POST", path, "{}")).statusCode).toBe(200);
+    expect((await send("POST", path, "{}", "application/merge-patch+json; charset=utf-8")).statusCode).toBe(200);
+  });
+
+  test("what a check of the database refuses is 422, not 500", async () => {
+    const { asAnswer } = await import("../../src/database/failures.ts");
+    const error = await service
+      .rows("INSERT INTO schedules (name, kind, action, max_runs) VALUES ('x', 'manual', 'y', -1)")
+      .catch((caught: unknown) => caught);
+    expect(asAnswer(error)).toMatchObject({ errors: [{ field: "max_runs" }] });
+  });
+
+  test("an error of the service itself tells the client nothing", async () => {
+    const api = {
+      ...createApi({ ...service.deps, metrics: createMetrics() }),
+      getSchedule: () => Promise.reject(new Error("secret at /etc/passwd")),
+    };
+    const server = await buildServer({
+      api,
+      readiness: async () => service.readiness,
+      logger: service.deps.logger,
+      metrics: createMetrics(),
+      version: "0",
+    });
+    const answer = await server.inject("/v1/schedules/x");
+    expect(answer.statusCode).toBe(500);
+    expect(answer.body).not.toContain("secret");
+    await server.close();
+  });
+});
+
+describe("the document", () => {
+  test("is OpenAPI 3.1 with a name, an answer and an error for every operation", () => {
+    expect(document.openapi).toBe("3.1.0");
+    const ids = operations().map(({ operation }) => operation.operationId);
+    expect(new Set(ids).size).toBe(ids.length);
+    expect(Object.keys(EXAMPLES).sort()).toEqual(
+      ids.filter((id) => !["getMetrics", "deleteSchedulesById"].includes(id)).sort(),
+    );
+    for (const { operation, path } of operations()) {
+      expect(operation.summary, path).toBeTruthy();
+      expect(Object.keys(operation.responses), path).toContain("default");
+      const inPath = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);
+      expect(operation.parameters.filter((one) => one.in === "path").map((one) => one.name)).toEqual(inPath);
+    }
+    for (const [, name] of JSON.stringify(document).matchAll(/"#\/components\/schemas\/([^"]+)"/g)) {
+      expect(document.components.schemas).toHaveProperty([name!]);
+    }
+  });
+
+  test("examples match their schemas", () => {
+    const compile = validator();
+    for (const { operation } of operations()) {
+      const bodies = [operation.requestBody, ...Object.values(operation.responses)];
+      for (const { schema, example } of bodies.flatMap((body) => Object.values(body?.content ?? {}))) {
+        if (example === undefined) continue;
+        const validate = compile(schema);
+        expect(validate(example), `${operation.operationId}: ${JSON.stringify(validate.errors)}`).toBe(true);
+      }
+    }
+  });
+
+  test("is a page that needs nothing from elsewhere", async () => {
+    const { status, body, headers } = await service.ask("GET", "/docs");
+    expect(status).toBe(200);
+    expect(headers["content-type"]).toContain("text/html");
+    for (const { path } of operations()) expect(body).toContain(`<code>${path}</code>`);
+    expect(body).not.toMatch(/<script|https?:\/\/(?!pocketwatch)/);
+    expect(headers["content-security-policy"]).toContain("sha256-");
+  });
+});
+
+describe("random requests", () => {
+  /** Values of about the right shape, and others that are far from it. */
+  const anything = fc.oneof(
+    { weight: 2, arbitrary: fc.jsonValue({ maxDepth: 3 }) },
+    fc.constantFrom("\u0000", "\ud800", "", " ", "a".repeat(300), "💥", "../..", "%00", "' OR 1=1 --"),
+    fc.constantFrom(-1, 0, 1, 1.5, 1e308, -1e308, 2 ** 53, 2 ** 31, Number.NaN),
+    fc.constantFrom(null, true, [], {}, [[]], { kind: "cron" }, { kind: "interval", every_seconds: 1 }),
+    fc.constantFrom("2026-01-01T00:00:00Z", "9999-12-31T23:59:59.999Z", "0000-01-01T00:00:00Z", "2026-02-30T00:00:00Z"),
+  );
+
+  const fieldsOf = (schema: Record<string, unknown>): string[] => {
+    const name = typeof schema.$ref === "string" ? schema.$ref.split("/").at(-1)! : null;
+    const resolved = name === null ? schema : (document.components.schemas[name] as Record<string, unknown>);
+    return Object.keys((resolved?.properties as object | undefined) ?? {});
+  };
+
+  test("never get a 5xx, and every answer matches its schema", { timeout: 120_000 }, async () => {
+    const compile = validator();
+    const compiled = new Map<string, ReturnType<ReturnType<typeof validator>>>();
+    // What would stop the service for the others is left out.
+    const asked = operations().filter(
+      ({ path }) => !["/metrics", "/v1/dead-letters", "/v1/history/clean-up"].some((one) => path.startsWith(one)),
+    );
+    const one = fc.constantFrom(...asked).chain(({ path, method, operation }) => {
+      const example = Object.values(operation.requestBody?.content ?? {})[0];
+      const fields = example === undefined ? [] : fieldsOf(example.schema as Record<string, unknown>);
+      const changes =
+        fields.length === 0 ? fc.constant({}) : fc.dictionary(fc.constantFrom(...fields), anything, { maxKeys: 2 });
+      const query = operation.parameters.filter((parameter) => parameter.in === "query").map(({ name }) => name);
+      return fc.record({
+        path: fc.constant(path),
+        method: fc.constant(method),
+        operation: fc.constant(operation),
+        id: fc.oneof(
+          fc.constantFrom(scheduleId, runId, "robust", "default"),
+          fc.string({ unit: "binary", minLength: 1, maxLength: 30 }),
+        ),
+        body:
+          example === undefined
+            ? fc.constant(undefined)
+            : fc.oneof(
+                changes.map((changed) => ({ ...(example.example as object), ...changed })),
+                anything,
+              ),
+        query:
+          query.length === 0
+            ? fc.constant({})
+            : fc.dictionary(
+                fc.constantFrom(...query),
+                fc.oneof(
+                  fc.string({ unit: "binary", maxLength: 12 }),
+                  fc.constantFrom("1", "500", "failed", "2026-01-01T00:00:00Z", "a=b"),
+                ),
+                { maxKeys: 3 },
+              ),
+        key: fc.option(fc.constantFrom("k", "k2", "a b", "ü"), { nil: undefined }),
+        match: fc.option(fc.constantFrom('"1"', '"99"', "x", '"1e9"'), { nil: undefined }),
+      });
+    });
+    const encode = (text: string) => encodeURIComponent(text.replace(/\p{Surrogate}/gu, ""));
+    await fc.assert(
+      fc.asyncProperty(one, async ({ path, method, operation, id, body, query, key, match }) => {
+        const url = path.replace(/\{\w+\}/g, encode(id) || "x");
+        const search = Object.entries(query).map(([name, value]) => `${name}=${encode(String(value))}`);
+        const headers: Record<string, string> = {
+          ...(key === undefined ? {} : { "idempotency-key": encodeURIComponent(key) }),
+          ...(match === undefined ? {} : { "if-match": match }),
+        };
+        const answer = await service.ask(
+          method,
+          search.length === 0 ? url : `${url}?${search.join("&")}`,
+          body,
+          headers,
+        );
+        const told = `${method} ${url} ${JSON.stringify(body)} → ${answer.status} ${JSON.stringify(answer.body)}`;
+        expect(answer.status, told).toBeLessThan(500);
+        const described = operation.responses[String(answer.status)] ?? operation.responses.default!;
+        const content = Object.values(described.content ?? {})[0];
+        if (content === undefined) return;
+        const id_ = `${operation.operationId} ${answer.status < 400 ? answer.status : "default"}`;
+        const validate = compiled.get(id_) ?? compile(content.schema);
+        compiled.set(id_, validate);
+        expect(validate(answer.body), `${told}: ${JSON.stringify(validate.errors)}`).toBe(true);
+      }),
+      { numRuns: Number(process.env.FUZZ_RUNS ?? 1_500) },
+    );
+  });
+});
+
+test("a database that is away is 503, named, and no crash", async () => {
+  const database = connect({ url: "postgres://nobody@127.0.0.1:1/none", logger: pino({ level: "silent" }) });
+  const deps = { ...service.deps, database, metrics: createMetrics() };
+  const server = await buildServer({
+    api: createApi(deps),
+    readiness: async () => ({ database: false, broker: true, migrations: false }),
+    logger: service.deps.logger,
+    metrics: createMetrics(),
+    version: "0",
+  });
+  for (const [method, url] of [
+    ["GET", "/v1/schedules"],
+    ["GET", "/v1/scheduler"],
+    ["POST", "/v1/schedules/x/trigger"],
+  ] as const) {
+    const answer = await server.inject({ method, url });
+    expect(answer.statusCode).toBe(503);
+    expect(answer.headers["retry-after"]).toBe("1");
+    expect(answer.json().detail).toContain("database");
+    expect(answer.body).not.toContain("nobody");
+  }
+  expect((await server.inject("/livez")).statusCode).toBe(200);
+  expect((await server.inject("/readyz")).json().not_ready).toEqual(["database", "migrations"]);
+  await server.close();
+  await database.close();
+});
+
+// The random requests above may have deleted or renamed what was there.
+beforeEach(async () => {
+  await service.ask("PUT", "/v1/schedules/solid", { ...scout("solid"), enabled: true });
+});
+
+test("closing answers what is in hand, and takes nothing more", async () => {
+  let finish = () => {};
+  const slow = new Promise<void>((resolve) => {
+    finish = resolve;
+  });
+  let arrived = () => {};
+  const inHand = new Promise<void>((resolve) => {
+    arrived = resolve;
+  });
+  const api = createApi({ ...service.deps, metrics: createMetrics() });
+  const http = await createHttpServer({
+    api: {
+      ...api,
+      getSchedule: async (name) => {
+        arrived();
+        await slow;
+        return api.getSchedule(name);
+      },
+    },
+    readiness: async () => service.readiness,
+    logger: service.deps.logger,
+    metrics: createMetrics(),
+    version: "0",
+    host: "127.0.0.1",
+    port: 0,
+  });
+  const answer = new Promise<number>((resolve, reject) => {
+    httpRequest(`${http.url}/v1/schedules/solid`, (response) => {
+      response.resume();
+      resolve(response.statusCode ?? 0);
+    })
+      .on("error", reject)
+      .end();
+  });
+  await inHand;
+  const closed = http.close();
+  finish();
+  expect(await answer).toBe(200);
+  await closed;
+  await expect(fetch(`${http.url}/livez`)).rejects.toThrow();
+  await http.close();
+});
+
+test("tokens decide who may do what, before the body is read", async () => {
+  const scopes = { r: "read", t: "trigger", a: "admin" } as const;
+  const server = await buildServer({
+    api: createApi({ ...service.deps, metrics: createMetrics() }),
+    readiness: async () => service.readiness,
+    logger: service.deps.logger,
+    metrics: createMetrics(),
+    version: "0",
+    authenticate: (header) => {
+      const scope = scopes[header?.replace(/^Bearer /, "") as keyof typeof scopes];
+      return scope === undefined ? null : { name: `token ${scope}`, scope };
+    },
+  });
+  const ask = async (token: string | null, method: "GET" | "POST", url: string) => {
+    const headers: Record<string, string> = token === null ? {} : { authorization: `Bearer ${token}` };
+    return server.inject({ method, url, headers });
+  };
+  expect((await ask(null, "GET", "/livez")).statusCode).toBe(200);
+  const refused = await ask(null, "GET", "/v1/schedules");
+  expect(refused.statusCode).toBe(401);
+  expect(refused.headers["www-authenticate"]).toBe("Bearer");
+  expect((await ask("x", "POST", "/v1/schedules")).statusCode).toBe(401);
+  expect((await ask("r", "GET", "/v1/schedules")).statusCode).toBe(200);
+  expect((await ask("r", "POST", "/v1/schedules/solid/trigger")).statusCode).toBe(403);
+  const triggered = await ask("t", "POST", "/v1/schedules/solid/trigger");
+  expect(triggered.json()).toMatchObject({ triggered_by: "token trigger" });
+  expect((await ask("t", "POST", "/v1/schedules/solid/pause")).statusCode).toBe(403);
+  expect((await ask("a", "POST", "/v1/schedules/solid/pause")).statusCode).toBe(200);
+  expect((await ask("a", "GET", "/nope")).statusCode).toBe(404);
+  await server.close();
+});
