@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { runChild } from "./support/child.ts";
 import { median } from "./support/figures.ts";
+import { PREFIX, startService } from "./support/service.ts";
 import { type BenchServices, startServices } from "./support/services.ts";
 
 /*
@@ -10,7 +11,6 @@ import { type BenchServices, startServices } from "./support/services.ts";
  */
 const COUNT = Number(process.argv[2] ?? 10_000);
 const ROUNDS = Number(process.argv[3] ?? 5);
-const PREFIX = "bench";
 const QUEUE = `${PREFIX}.work.scout.trigger.v1`;
 const ZONES = Intl.supportedValuesOf("timeZone").filter((_, index) => index % 8 === 0);
 
@@ -80,21 +80,7 @@ async function floor(services: BenchServices, body: string): Promise<number> {
 }
 
 const services = await startServices();
-const service = runChild("../../src/main.ts", ["serve"], {
-  DATABASE_URL: services.postgres.url,
-  AMQP_URL: services.broker.url,
-  TOPOLOGY_PREFIX: PREFIX,
-  HTTP_PORT: "0",
-  LOG_LEVEL: process.env.LOG_LEVEL ?? "info",
-  ...(process.env.NODE_OPTIONS ? { NODE_OPTIONS: process.env.NODE_OPTIONS } : {}),
-});
-while (!(await service.line()).includes("consuming"));
-void (async () => {
-  for (;;) {
-    const line = await service.line();
-    if (!line.includes('"level":30')) console.error(line.slice(0, 2_000));
-  }
-})();
+const service = await startService(services);
 try {
   const sample = Buffer.alloc(1_010, "x").toString("base64");
   const rounds: { floor_ms: number; burst_ms: number; ratio: number }[] = [];
@@ -114,7 +100,6 @@ try {
   };
   console.log(JSON.stringify(figures));
 } finally {
-  service.process.kill("SIGTERM");
-  await new Promise((resolve) => service.process.once("exit", resolve));
+  await service.stop();
   await services.stop();
 }

@@ -31,7 +31,10 @@ try {
   );
   for (let index = 0; index < 200; index += 1) {
     const body = JSON.stringify({ data: { hop: performance.now() } });
-    channel.publish(`${PREFIX}.triggers`, "scout.trigger.v1", Buffer.from(body), { persistent: true, messageId: "hop" });
+    channel.publish(`${PREFIX}.triggers`, "scout.trigger.v1", Buffer.from(body), {
+      persistent: true,
+      messageId: "hop",
+    });
     await channel.waitForConfirms();
     await sleep(10);
   }

@@ -63,7 +63,8 @@ SELECT r.id AS run_id, r.schedule_name AS schedule, r.target, r.action || ' v' |
   CASE WHEN r.attempt > 1
     THEN (SELECT a.dispatched_at FROM run_attempts a WHERE a.run_id = r.id AND a.attempt = 1) ELSE r.dispatched_at
   END - r.scheduled_for AS lateness,
-  r.started_at, coalesce(r.completed_at, CASE WHEN r.status = 'running' THEN pocketwatch_now() END) - r.started_at AS duration,
+  r.started_at, date_trunc('milliseconds',
+    coalesce(r.completed_at, CASE WHEN r.status = 'running' THEN pocketwatch_now() END) - r.started_at) AS duration,
   r.completed_at, r.progress, r.worker, nullif(concat_ws(': ', r.error_code, r.error_message), '') AS error,
   r.metrics, r.result, r.trigger_type, r.triggered_by,
   CASE WHEN r.child_total IS NOT NULL THEN concat_ws(', ', r.child_total || ' in all',
@@ -181,8 +182,8 @@ UNION ALL
   FROM service, leases l, unnest(l.run_ids) AS leased (id), runs r
   WHERE r.id = leased.id AND r.status = 'dispatched'
 )
-SELECT schedule, run_id, target, action, due_at, CASE WHEN isfinite(due_at) THEN pocketwatch_now() - due_at END AS overdue,
-  pool, priority,
+SELECT schedule, run_id, target, action, due_at, CASE WHEN isfinite(due_at)
+    THEN date_trunc('milliseconds', pocketwatch_now() - due_at) END AS overdue, pool, priority,
   coalesce(why, concat('no instance of the service is running (last heard of: ',
     coalesce(service.last_seen_at::text, 'never'), ')')) AS why
 FROM item, service;

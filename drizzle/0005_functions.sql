@@ -46,21 +46,22 @@ CREATE FUNCTION pocketwatch_pause(name text, until timestamptz DEFAULT NULL, not
 LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
   schedule constant schedules := pocketwatch_schedule_named(pocketwatch_pause.name);
+  paused timestamptz;
 BEGIN
   IF pocketwatch_pause.until <= pocketwatch_now() THEN
     RAISE EXCEPTION 'until (%) lies in the past', pocketwatch_pause.until USING
       ERRCODE = 'invalid_parameter_value', HINT = 'Leave it out to pause until pocketwatch_resume(name).';
   END IF;
   UPDATE schedules SET paused_until = coalesce(pocketwatch_pause.until, 'infinity'), pause_note = pocketwatch_pause.note
-  WHERE id = schedule.id;
+  WHERE id = schedule.id RETURNING paused_until INTO paused;
   INSERT INTO outbox (exchange, routing_key, subject, data)
   VALUES ('events', 'schedule.paused.v1', 'schedules/' || schedule.id, jsonb_build_object(
     'schedule_id', schedule.id, 'schedule_name', schedule.name, 'reason', 'requested',
-    'paused_until', CASE WHEN isfinite(pocketwatch_pause.until)
-      THEN to_char(pocketwatch_pause.until AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') END,
+    'paused_until',
+    CASE WHEN isfinite(paused) THEN to_char(paused AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') END,
     'note', left(pocketwatch_pause.note, 10000), 'consecutive_failures', schedule.consecutive_failures));
   PERFORM pg_notify('pocketwatch', 'relay');
-  RETURN coalesce(pocketwatch_pause.until, 'infinity');
+  RETURN paused;
 END
 $$;
 --> statement-breakpoint
@@ -88,12 +89,33 @@ COMMENT ON FUNCTION pocketwatch_resume(text, boolean) IS
   'Ends a pause. What would have been due meanwhile is left alone, or with catch_up treated as after an outage. Answers '
   'whether it was paused.';
 --> statement-breakpoint
+-- Setting cancel_requested_at does the same; this looks whether there is such a run, and wakes the service.
+CREATE FUNCTION pocketwatch_cancel(run_id uuid) RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER AS $$
+DECLARE
+  flagged boolean;
+BEGIN
+  UPDATE runs SET cancel_requested_at = pocketwatch_now(), cancel_reason = 'requested'
+  WHERE id = pocketwatch_cancel.run_id AND completed_at IS NULL AND cancel_requested_at IS NULL;
+  flagged := FOUND;
+  IF NOT flagged AND NOT EXISTS (SELECT FROM runs WHERE id = pocketwatch_cancel.run_id) THEN
+    RAISE EXCEPTION 'there is no run %', pocketwatch_cancel.run_id USING
+      ERRCODE = 'no_data_found', HINT = 'SELECT * FROM run_history ORDER BY run_id DESC LIMIT 20 shows the latest.';
+  END IF;
+  PERFORM pg_notify('pocketwatch', 'supervise');
+  RETURN flagged;
+END
+$$;
+--> statement-breakpoint
+COMMENT ON FUNCTION pocketwatch_cancel(uuid) IS
+  'Cancels a run: what no consumer has seen ends at once, a consumer is asked to stop. Answers false where it has ended or '
+  'is being cancelled already.';
+--> statement-breakpoint
 DO $$
 DECLARE
   signature text;
 BEGIN
   FOREACH signature IN ARRAY ARRAY['pocketwatch_schedule_named(text)', 'pocketwatch_trigger(text, jsonb)',
-    'pocketwatch_pause(text, timestamptz, text)', 'pocketwatch_resume(text, boolean)'] LOOP
+    'pocketwatch_pause(text, timestamptz, text)', 'pocketwatch_resume(text, boolean)', 'pocketwatch_cancel(uuid)'] LOOP
     EXECUTE format('ALTER FUNCTION %s SET search_path = pg_catalog, %I, pg_temp', signature, current_schema());
     EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', signature);
   END LOOP;

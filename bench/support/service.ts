@@ -1,9 +1,10 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { type BenchChild, runChild } from "./child.ts";
 import type { BenchServices } from "./services.ts";
 
 export const PREFIX = "bench";
 
-/** The service as a process of its own on the benchmark's servers; resolves once it consumes. */
+/** The service as a process of its own on the benchmark's servers; resolves once it is ready. */
 export async function startService(services: BenchServices): Promise<BenchChild & { stop(): Promise<void> }> {
   const service = runChild("../../src/main.ts", ["serve"], {
     DATABASE_URL: services.postgres.url,
@@ -11,7 +12,9 @@ export async function startService(services: BenchServices): Promise<BenchChild 
     TOPOLOGY_PREFIX: PREFIX,
     HTTP_PORT: "0",
   });
-  while (!(await service.line()).includes("pocketwatch is running"));
+  let url = "";
+  while (url === "") url = (JSON.parse(await service.line()) as { http?: string }).http ?? "";
+  while (!(await fetch(`${url}/readyz`)).ok) await sleep(50);
   void report(service);
   return {
     ...service,

@@ -7,7 +7,7 @@ import { examples } from "./help.ts";
 import { MOMENT_HINT, readMoment, showMoment, showMomentAndDistance } from "./moments.ts";
 import { label } from "./option-values.ts";
 import { parsePayload } from "./payload.ts";
-import { inline } from "./printable.ts";
+import { inline, pad, width } from "./printable.ts";
 import type { OpenSession } from "./program.ts";
 import { followRun } from "./run-watch.ts";
 import type { Session } from "./session.ts";
@@ -150,7 +150,8 @@ function describeBulk({ dry_run, items }: BulkAnswer, verb: keyof typeof DONE): 
     if (dry_run) return `would ${verb}`;
     return problem === null ? `${DONE[verb]}${run_id === null ? "" : `: ${run_id}`}` : `not done: ${inline(problem)}`;
   };
-  return items.map((item) => `${inline(item.name)}  ${outcome(item)}\n`).join("");
+  const room = Math.max(...items.map(({ name }) => width(inline(name))));
+  return items.map((item) => `${pad(inline(item.name), room)}  ${outcome(item)}\n`).join("");
 }
 
 function readUntil(session: Session, text: string | undefined): string | undefined {

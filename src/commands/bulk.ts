@@ -61,7 +61,9 @@ export async function bulk(
       async (tx) => {
         const results: BulkItem[] = [];
         for (const { id, name } of chunk) {
+          await tx.query("SAVEPOINT schedule");
           const outcome = await act(deps, tx, id, action, actor, afterCommit).catch(toProblem);
+          if (outcome.problem != null) await tx.query("ROLLBACK TO SAVEPOINT schedule");
           results.push({ schedule_id: id, name, ...nothing, ...outcome });
         }
         return results;
@@ -102,7 +104,6 @@ async function act(
   }
 }
 
-// These are said by our own code before anything is written, so the transaction is whole.
 function toProblem(error: unknown): Partial<BulkItem> {
   if (error instanceof Conflict || error instanceof NotFound || error instanceof InvalidInput) {
     return { problem: error.message };

@@ -59,7 +59,7 @@ describe("the command line", () => {
     const add = ["schedules", "add", "--name", "from a process", "--cron", "0 2 * * *", ...scout];
     expect(await spawn(add)).toMatchObject({ exit: 0, err: "" });
     const [refused, listed, unreachable, completion] = await Promise.all([
-      spawn([...add.slice(0, 4), "--cron", "61 * * * *", "--action", "scout.trigger", "--payload", "{}"]),
+      spawn([...add.slice(0, 3), "refused", "--cron", "61 * * * *", "--action", "scout.trigger", "--payload", "{}"]),
       spawn(["schedules", "list", "--json"]),
       spawn(["runs", "list"], { POCKETWATCH_URL: "http://127.0.0.1:1", POCKETWATCH_TOKEN: "s3cr3t" }),
       spawn(["completion", "bash"]),

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { METHOD } from "../support/amqp-proxy.ts";
 import { waitFor } from "../support/wait-for.ts";
 import { ITEM } from "./contracts.ts";
+import { UNHINDERED } from "./plan.ts";
 import { scenario, startHesitant } from "./scenario.ts";
 import type { World } from "./world.ts";
 
@@ -11,6 +12,7 @@ const proxies = (world: World) => world.instances.map((instance) => instance.toB
 
 scenario({
   name: "2 connection dropped mid-confirm, again and again",
+  plan: UNHINDERED,
   start: startHesitant,
   together: true,
   async fault(world) {
@@ -30,6 +32,7 @@ scenario({
 
 scenario({
   name: "2 confirms swallowed for 3 s",
+  plan: UNHINDERED,
   start: startHesitant,
   together: true,
   async fault(world) {

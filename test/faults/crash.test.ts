@@ -1,6 +1,6 @@
 import { METHOD } from "../support/amqp-proxy.ts";
 import { hesitantWork } from "../support/ledger-consumer.ts";
-import { MIXED } from "./plan.ts";
+import { MIXED, UNHINDERED } from "./plan.ts";
 import { replaceDead, scenario, startDoomed, startHesitant } from "./scenario.ts";
 
 /* 1. A process that dies (kill -9) in each gap in which something could be lost or done twice. */
@@ -19,6 +19,7 @@ for (const [gap, words] of [
 
 scenario({
   name: "1 kill -9 between confirm and the end of the lease",
+  plan: UNHINDERED,
   start: startDoomed("publish_confirmed", hesitantWork()),
   fault: replaceDead,
   together: true,
@@ -26,6 +27,7 @@ scenario({
 
 scenario({
   name: "1 kill -9 between publish and confirm",
+  plan: UNHINDERED,
   start: startHesitant,
   async fault(world) {
     for (const instance of world.instances) {

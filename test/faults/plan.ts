@@ -31,6 +31,9 @@ export const MIXED: readonly Planned[] = [
   { name: "burst", count: 300, columns: { overlap: "allow", catchup: "all" } },
 ];
 
+/** For slow consumers: a run that waits until another one has ended would measure them, and not the service. */
+export const UNHINDERED = MIXED.filter(({ name }) => name !== "buffered" && name !== "capped");
+
 /** What falls due, known without asking the service: from `start` (ms) for so many seconds, both ends included. */
 export function expand(plan: readonly Planned[], start: number, seconds: number): ExpectedSchedule[] {
   return plan.flatMap(({ name, count, every, action = ITEM, columns = {} }) =>

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { hesitantWork } from "../support/ledger-consumer.ts";
 import { waitFor } from "../support/wait-for.ts";
+import { UNHINDERED } from "./plan.ts";
 import { scenario, startPair } from "./scenario.ts";
 import type { FaultInstance, World } from "./world.ts";
 
@@ -19,6 +20,7 @@ for (const [failpoint, words] of [
   scenario({
     name: `11 stopped for 35 s ${words}, then resumed`,
     together: true,
+    plan: UNHINDERED,
     // Alone at first, so that it is the one that comes to the point; slow consumers, so that what is repeated shows.
     async start(world) {
       await world.startInstance("a", { failpoint: `${failpoint}:pause` });

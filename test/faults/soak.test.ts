@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { METHOD } from "../support/amqp-proxy.ts";
 import { hesitantWork } from "../support/ledger-consumer.ts";
+import { UNHINDERED } from "./plan.ts";
 import { scenario } from "./scenario.ts";
 import type { FaultInstance, World } from "./world.ts";
 
@@ -63,6 +64,7 @@ const HARMS: Record<string, Harm> = {
 
 scenario({
   name: `soak: random faults for ${minutes} min (SOAK_SEED=${seed})`,
+  plan: UNHINDERED,
   seconds: minutes * 60,
   settle_seconds: 180,
   async start(world) {

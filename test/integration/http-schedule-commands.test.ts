@@ -368,6 +368,19 @@ describe("bulk", () => {
   });
 });
 
+test("what cannot be done to one schedule of many leaves it as it was", async () => {
+  const labels = { group: "half" };
+  await create("half 1", { labels });
+  const once = await create("half 2", { labels, timing: { kind: "once", at: "2198-12-31T00:00:00Z" } });
+  const { body } = await post("/v1/schedules/bulk/pause", { labels, until: "2199-06-01T00:00:00Z" });
+  expect(body.items).toMatchObject([
+    { name: "half 1", problem: null },
+    { name: "half 2", problem: expect.stringContaining("within the pause") },
+  ]);
+  expect((await service.ask("GET", `/v1/schedules/${once.id}`)).body).toEqual(once);
+  expect((await service.ask("GET", "/v1/schedules/half%201")).body.state).toBe("paused");
+});
+
 describe("signals", () => {
   test("a webhook fires the schedules whose pattern matches, and only the active ones", async () => {
     const timing = { kind: "event" };

@@ -399,6 +399,16 @@ describe("changing", () => {
     expect(answers.filter((answer) => answer.status === 200)).toHaveLength(19);
   });
 
+  test("the audit names who asked", async () => {
+    const { body } = await create("audited");
+    await service.ask("PATCH", `/v1/schedules/${body.id}`, { description: "x" });
+    await service.rows("UPDATE schedules SET description = 'y' WHERE id = $1", [body.id]);
+    const rows = await service.rows("SELECT who, operation FROM audit WHERE subject IN ($1, 'audited') ORDER BY id", [
+      body.id,
+    ]);
+    expect(rows.map((row) => row.who)).toEqual(["anonymous", "anonymous", expect.stringMatching(/^role:/)]);
+  });
+
   test("a schedule that SQL broke can be disabled, and mended", async () => {
     const { body } = await create("broken");
     await service.rows("UPDATE schedules SET action = 'gone.away' WHERE id = $1", [body.id]);

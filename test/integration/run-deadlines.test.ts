@@ -198,6 +198,7 @@ describe("a deadline that is near", () => {
     await life.handOver();
     expect(life.service.woken).toContain("supervise");
     life.service.woken.length = 0;
+    await life.at(5);
     await life.say(run, "started");
     expect(life.service.woken).toContain("supervise");
     const { supervise } = await import("../../src/passes/supervise.ts");

@@ -90,8 +90,8 @@ describe("messages that cannot be used", () => {
 
   test("of a run that was inserted by hand, with nothing but what the table demands, is like any other", async () => {
     const [{ id } = { id: "" }] = await life.service.rows<{ id: string }>(
-      `INSERT INTO runs (action, action_version, trigger_type, scheduled_for) VALUES ('test.plain', 1, 'manual', now())
-       RETURNING id`,
+      `INSERT INTO runs (action, action_version, trigger_type, scheduled_for, available_at)
+       VALUES ('test.plain', 1, 'manual', now(), pocketwatch_now()) RETURNING id`,
     );
     await life.handOver();
     expect((await life.trigger_of({ id })).data).toMatchObject({ timeout_seconds: 7_200, heartbeat_seconds: null });

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import type { Deps } from "../../src/deps.ts";
 import { answerRequests } from "../../src/passes/answer-requests.ts";
 import { plan } from "../../src/passes/plan.ts";
+import { supervise } from "../../src/passes/supervise.ts";
 import { addSchedule } from "../support/rows.ts";
 import { startTestService, type TestService } from "../support/service.ts";
 
@@ -300,6 +301,23 @@ describe("pocketwatch_pause and pocketwatch_resume", () => {
     expect(await call("pocketwatch_resume('it', catch_up => true)")).toBe(true);
     await plan(service.deps);
     expect(await schedule()).toMatchObject({ next_run_at: Date.parse("2026-03-01T09:31:00Z") });
+  });
+});
+
+describe("pocketwatch_cancel", () => {
+  test("flags a run for supervise, and says whether there was anything to cancel", async () => {
+    await addSchedule(service, { name: "it", kind: "manual" });
+    await call("pocketwatch_trigger('it')");
+    await answerRequests(service.deps);
+    const [run] = await service.rows<{ id: string }>("SELECT id FROM runs");
+    expect(await call("pocketwatch_cancel($1)", run!.id)).toBe(true);
+    expect(await call("pocketwatch_cancel($1)", run!.id)).toBe(false);
+    await supervise(service.deps, { id: "test-1", version: "1", broker: "ready", passes: {} });
+    expect(await service.rows("SELECT status, reason FROM run_history")).toEqual([
+      { status: "cancelled", reason: "requested" },
+    ]);
+    expect(await call("pocketwatch_cancel($1)", run!.id)).toBe(false);
+    await expect(call("pocketwatch_cancel(gen_random_uuid())")).rejects.toMatchObject({ code: "P0002" });
   });
 });
 

@@ -100,10 +100,15 @@ export async function startLife(...actions: string[]): Promise<Life> {
     now: () => now,
     async reset() {
       await life.at(0);
-      await service.rows("DELETE FROM schedules");
-      await service.rows("TRUNCATE runs, leases, outbox, run_attempts, breakers, requests, instances");
-      await service.rows("UPDATE pools SET max_in_flight = NULL, drained = false");
-      await service.rows("DELETE FROM settings WHERE key = 'drained'");
+      // DELETE, because TRUNCATE makes new files for every table and index.
+      const tables = ["schedules", "runs", "leases", "outbox", "run_attempts", "breakers", "requests", "instances"];
+      await service.rows(
+        [
+          ...tables.map((table) => `DELETE FROM ${table}`),
+          "UPDATE pools SET max_in_flight = NULL, drained = false WHERE max_in_flight IS NOT NULL OR drained",
+          "DELETE FROM settings WHERE key = 'drained'",
+        ].join("; "),
+      );
       for (const list of [consumer.triggers, control, events]) list.length = 0;
     },
     async at(seconds) {

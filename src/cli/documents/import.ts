@@ -24,10 +24,10 @@ export function addImport(program: Command, open: OpenSession): void {
     .addHelpText(
       "after",
       `
-Everything is checked first: if anything is wrong with the file, nothing changes.
-A schedule that somebody changes meanwhile is left alone and reported. Pauses
-stay. \`defaults\` in the file apply to each of its schedules: objects are merged,
-null takes a default away.
+Everything is checked first: if anything is wrong with the file, nothing
+changes. A schedule that somebody changes meanwhile is left alone and reported.
+Pauses stay. \`defaults\` in the file apply to each of its schedules: objects are
+merged, null takes a default away.
 ${examples(
   ["pocketwatch import schedules.yaml --dry-run", "what would change?"],
   ["pocketwatch import schedules.yaml --prune", "and nothing else remains"],
