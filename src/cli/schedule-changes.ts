@@ -71,7 +71,7 @@ async function newBody(session: Session, flags: Flags): Promise<Record<string, u
   const base = file as Record<string, unknown>;
   const body: Record<string, unknown> = {
     ...merge(base, given),
-    ...(flags.label === undefined ? {} : { labels: flags.label }),
+    ...(flags.label === undefined ? {} : { labels: { ...(base.labels as object | undefined), ...flags.label } }),
   };
   for (const [field, flag] of [
     ["name", "--name"],

@@ -94,16 +94,19 @@ scenario({
   name: "20 a transaction held open for 20 s, with a snapshot and locks on schedules",
   together: true,
   async fault(world) {
-    const holder = new pg.Client({ connectionString: world.databaseUrl, application_name: "rig, holding" });
-    await holder.connect();
-    await holder.query("BEGIN ISOLATION LEVEL REPEATABLE READ");
-    await holder.query("SELECT count(*) FROM runs");
-    await holder.query(
+    const [reader, editor] = [1, 2].map(() => new pg.Client({ connectionString: world.databaseUrl }));
+    await Promise.all([reader!.connect(), editor!.connect()]);
+    await reader!.query("BEGIN ISOLATION LEVEL REPEATABLE READ");
+    await reader!.query("SELECT count(*) FROM runs");
+    await editor!.query("BEGIN");
+    await editor!.query(
       "UPDATE schedules SET description = 'held' WHERE name IN ('steady 0', 'exclusive 0', 'fleet 0')",
     );
     await world.at(20);
-    await holder.query("COMMIT");
-    await holder.end();
+    for (const holder of [reader!, editor!]) {
+      await holder.query("COMMIT");
+      await holder.end();
+    }
   },
   seconds: 21,
 });

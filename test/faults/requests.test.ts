@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { waitFor } from "../support/wait-for.ts";
 import { MIXED } from "./plan.ts";
 import { scenario } from "./scenario.ts";
 import type { FaultInstance, World } from "./world.ts";
@@ -35,6 +36,29 @@ scenario({
   async check(world) {
     const [row] = await world.rows<{ n: number }>("SELECT count(*)::int AS n FROM runs WHERE trigger_type = 'manual'");
     if (row!.n !== 10) throw new Error(`${row!.n} runs for 10 keys`);
+  },
+});
+
+scenario({
+  name: "26 every command delivered 20 times, ten commands",
+  together: true,
+  plan: MIXED.slice(0, 2),
+  async fault(world) {
+    await world.at(1);
+    const [consumer] = world.consumers;
+    const commands = Array.from({ length: 200 }, (_, index) => {
+      const type = "run.trigger.v1";
+      const data = { action: "work.item", payload: { command: index % 10 } };
+      const event = { specversion: "1.0", id: `command-${index % 10}`, type, source: "/rig", data };
+      return consumer!.publish(`${world.prefix}.commands`, type, Buffer.from(JSON.stringify(event)));
+    });
+    await Promise.all(commands);
+    const manual = "SELECT FROM runs WHERE trigger_type = 'manual'";
+    await waitFor(async () => (await world.rows(manual)).length >= 10, { describe: "the commands to be carried out" });
+  },
+  async check(world) {
+    const [row] = await world.rows<{ n: number }>("SELECT count(*)::int AS n FROM runs WHERE trigger_type = 'manual'");
+    if (row!.n !== 10) throw new Error(`${row!.n} runs for 10 commands`);
   },
 });
 

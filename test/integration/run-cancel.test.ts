@@ -190,6 +190,43 @@ describe("a parent", () => {
     });
   });
 
+  test("waits for its children without holding their parent: another child's progress passes it by", async () => {
+    const parent = await life.trigger(await life.schedule({ targets }));
+    await life.handOver();
+    const children = await life.runs("parent_run_id IS NOT NULL");
+    await life.service.database.transaction((tx) => requestCancel(tx, [parent.id], "requested"));
+    // Whoever moves a child locks the child, then its parent. A cancel that did it the other way round would hold the parent
+    // here, and the two would wait for each other.
+    const held = await holdRow(life.service, children[0]!.id);
+    const cancelling = actOnCancels(life.deps);
+    await held.waiter(1);
+    await ingest(life.deps, [delivery(children[3]!, "progress", { progress: 50 })]);
+    expect(await life.run(parent.id)).toMatchObject({ child_progress: 50 });
+    await held.release();
+    await cancelling;
+    expect(await life.runs("cancel_requested_at IS NOT NULL AND parent_run_id IS NOT NULL")).toHaveLength(4);
+  });
+
+  test("whose last child is cancelled waits for its schedule before it locks any run", async () => {
+    const parent = await life.trigger(await life.schedule({ targets: ["a", "b"], max_attempts: 1 }));
+    await life.handOver();
+    const [first, last] = await life.runs("parent_run_id IS NOT NULL");
+    await life.say(first!, "failed");
+    await life.service.rows("UPDATE runs SET status = 'pending' WHERE id = $1", [last!.id]);
+    await life.service.database.transaction((tx) => requestCancel(tx, [last!.id], "requested"));
+    // Release and triggers lock the schedule, then its runs: so must whoever may have to count a failure of it.
+    const held = await holdRow(life.service, parent.schedule_id!, "schedules");
+    const cancelling = actOnCancels(life.deps);
+    await held.waiter(1);
+    await life.service.rows("SELECT FROM runs WHERE id = ANY($1) FOR UPDATE NOWAIT", [[parent.id, last!.id]]);
+    await held.release();
+    await cancelling;
+    expect(await life.run(parent.id)).toMatchObject({ status: "failed", child_cancelled: 1, child_failed: 1 });
+    expect(await life.service.rows("SELECT consecutive_failures FROM schedules")).toEqual([
+      { consecutive_failures: 1 },
+    ]);
+  });
+
   test("one child alone: the others go on, and the parent completes", async () => {
     const parent = await life.trigger(await life.schedule({ targets }));
     await life.handOver();

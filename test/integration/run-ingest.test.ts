@@ -36,6 +36,18 @@ describe("a batch", () => {
     ]);
   });
 
+  test("counts what ended, by status, reason and action", async () => {
+    const [first, second] = await dispatched(2);
+    await ingest(life.deps, [delivery(first!, "completed"), delivery(second!, "skipped")]);
+    const { values } = await life.deps.metrics.runs_ended.get();
+    expect(values.map(({ labels, value }) => ({ ...labels, value }))).toEqual(
+      expect.arrayContaining([
+        { status: "completed", reason: "", action: "test.plain", value: expect.any(Number) },
+        { status: "skipped", reason: "consumer", action: "test.plain", value: 1 },
+      ]),
+    );
+  });
+
   test("the same batch again changes nothing", async () => {
     const [run] = await dispatched(1);
     const batch = [delivery(run!, "started"), delivery(run!, "completed", { result: 1 })];

@@ -311,7 +311,12 @@ test("random histories stay legal and come to an end", { timeout: 90_000 }, asyn
       expect(await life.service.rows("SELECT * FROM leases WHERE lease_until < pocketwatch_now()")).toEqual([]);
       histories += 1;
     }),
-    { numRuns: 25, interruptAfterTimeLimit: 18_000, endOnFailure: process.env.MODEL_SHRINK === undefined },
+    { numRuns: 25, interruptAfterTimeLimit: 12_000, endOnFailure: process.env.MODEL_SHRINK === undefined },
   );
-  expect(histories).toBeGreaterThan(3);
+  expect(histories).toBeGreaterThan(0);
+  // Whoever locks in another order than everybody else is found out sooner or later.
+  const [{ deadlocks } = { deadlocks: -1 }] = await life.service.rows<{ deadlocks: number }>(
+    "SELECT deadlocks::int FROM pg_stat_database WHERE datname = current_database()",
+  );
+  expect(deadlocks).toBe(0);
 });
