@@ -68,8 +68,9 @@ test("a memory alarm holds publishing back and not consuming, and passes", async
   await node.ctl(["set_vm_memory_high_watermark", "0.4"]);
   await ready(broker);
   expect(tally(await publish(ids("after", 100)))).toEqual({ confirmed: 100 });
-  // What was stuck got through when the alarm passed; what was refused at once was never sent.
-  await waitFor(() => seen.size === 210);
+  // What was stuck may have got through when the alarm passed, or not (it is unknown); what was confirmed has.
+  await waitFor(() => [...ids("before", 100), ...ids("after", 100)].every((id) => seen.has(id)));
+  expect(ids("blocked", 10).some((id) => seen.has(id))).toBe(false);
 }, 60_000);
 
 test("connections closed by an administrator come back, and nothing confirmed is lost", async () => {
@@ -123,5 +124,6 @@ test("a broker that hangs is not ready until it answers", async () => {
   await node.resume();
   await ready(broker);
   expect(tally(await publish(ids("after", 100)))).toEqual({ confirmed: 100 });
-  await waitFor(() => seen.size === 300);
+  // What hung is unknown: the queue's members may have lost it on the way, each of them having been frozen.
+  await waitFor(() => [...ids("before", 100), ...ids("after", 100)].every((id) => seen.has(id)));
 }, 60_000);
