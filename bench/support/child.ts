@@ -15,20 +15,10 @@ export function runChild(
   environment: Record<string, string> = {},
 ): BenchChild {
   const path = fileURLToPath(new URL(script, import.meta.url));
-  const child = spawn(
-    process.execPath,
-    [
-      ...(process.env.CPU_PROF && script.endsWith("main.ts") ? ["--cpu-prof", "--cpu-prof-dir=/tmp/prof"] : []),
-      "--import",
-      "tsx",
-      path,
-      ...args,
-    ],
-    {
-      stdio: ["pipe", "pipe", "inherit"],
-      env: { PATH: process.env.PATH, ...environment },
-    },
-  );
+  const child = spawn(process.execPath, [...profiling(script), "--import", "tsx", path, ...args], {
+    stdio: ["pipe", "pipe", "inherit"],
+    env: { PATH: process.env.PATH, ...environment },
+  });
   const lines: string[] = [];
   const waiting: ((line: string) => void)[] = [];
   createInterface({ input: child.stdout }).on("line", (line) => {
@@ -40,4 +30,10 @@ export function runChild(
     process: child,
     line: () => (lines.length > 0 ? Promise.resolve(lines.shift()!) : new Promise((resolve) => waiting.push(resolve))),
   };
+}
+
+/** `CPU_PROF=<directory>` writes a profile of the service there (`--cpu-prof`). */
+function profiling(script: string): string[] {
+  const directory = process.env.CPU_PROF;
+  return directory && script.endsWith("main.ts") ? ["--cpu-prof", "--cpu-prof-dir", directory] : [];
 }
