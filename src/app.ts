@@ -122,6 +122,8 @@ export async function startApp(config: Config): Promise<App> {
       retention: config.retention,
       broker: () => (broker.publisher.ready ? "ready" : broker.state().publishing),
     });
+    // Before anything is heard, so that no silence from before this instance's time counts.
+    await startedListening(deps).catch((error) => logger.warn({ err: error }, "the start of listening is not noted"));
     openInboxes(deps, broker);
     const { stop } = listen({
       url: config.database_url,
@@ -130,7 +132,6 @@ export async function startApp(config: Config): Promise<App> {
       onWake: (topic) => (topic === null ? loops?.wakeAll() : loops?.wake(topic as PassName)),
     });
     listener.stop = stop;
-    await startedListening(deps).catch((error) => logger.warn({ err: error }, "the start of listening is not noted"));
     logger.info({ version, prefix: config.prefix }, "pocketwatch is running");
   }
 

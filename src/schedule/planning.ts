@@ -194,7 +194,8 @@ function targetErrors(targets: readonly string[] | null): FieldError[] {
   const errors: FieldError[] = [];
   const seen = new Set<string>();
   for (const [index, target] of targets.entries()) {
-    if (target === "" || target.length > 1_024) {
+    // SQL can put a NULL among them.
+    if (typeof target !== "string" || target === "" || target.length > 1_024) {
       errors.push({ field: `targets.${index}`, message: "expected 1 to 1024 characters" });
     } else if (seen.has(target)) {
       errors.push({ field: `targets.${index}`, message: `${JSON.stringify(target)} is named twice` });

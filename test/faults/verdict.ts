@@ -1,5 +1,5 @@
 import { connect } from "amqplib";
-import type { ReportRecord } from "../support/ledger-consumer.ts";
+import type { DeliveryRecord, ReportRecord } from "../support/ledger-consumer.ts";
 import { occurrenceFaults, type RunRecord } from "./occurrences.ts";
 import type { World } from "./world.ts";
 
@@ -59,10 +59,18 @@ export async function judge(world: World, expectations: Expectations): Promise<V
   }
   faults.push(...(await reportFaults(world, runs, expectations)), ...(await leftovers(world)));
 
-  const delays = deliveries.map(({ data }) => (reached.get(data.run_id)! - Date.parse(data.scheduled_for)) / 1_000);
-  const longest = Math.max(0, ...delays);
+  const delayOf = ({ data }: DeliveryRecord) => (reached.get(data.run_id)! - Date.parse(data.scheduled_for)) / 1_000;
+  const latest = deliveries.reduce<DeliveryRecord | null>(
+    (worst, each) => (worst === null || delayOf(each) > delayOf(worst) ? each : worst),
+    null,
+  );
+  const longest = latest === null ? 0 : Math.max(0, delayOf(latest));
   const allowed = expectations.delay ?? DEFAULT_DELAY_S;
-  if (longest > allowed) faults.push(`a trigger came ${longest.toFixed(1)} s after its instant (${allowed} s allowed)`);
+  if (longest > allowed) {
+    const { id, data } = latest!;
+    const which = `${id} of ${data.schedule_name}, due at ${data.scheduled_for}`;
+    faults.push(`a trigger came ${longest.toFixed(1)} s after its instant (${allowed} s allowed): ${which}`);
+  }
   return {
     due: occurrences.due,
     delivered: reached.size,
