@@ -120,6 +120,7 @@ export async function startApp(config: Config): Promise<App> {
       poll_ms: config.poll_interval_ms,
       version,
       retention: config.retention,
+      declare: async () => (broker.state().consuming === "connected" ? broker.redeclare() : null),
       broker: () => (broker.publisher.ready ? "ready" : broker.state().publishing),
     });
     // Before anything is heard, so that no silence from before this instance's time counts.

@@ -24,4 +24,13 @@ export interface Deps {
   readonly wake: (pass: PassName) => void;
 }
 
-export type PassName = "plan" | "fire" | "dispatch" | "relay" | "supervise" | "expand" | "answer_requests" | "retain";
+export type PassName =
+  | "plan"
+  | "fire"
+  | "dispatch"
+  | "relay"
+  | "supervise"
+  | "expand"
+  | "answer_requests"
+  | "declare"
+  | "retain";

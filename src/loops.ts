@@ -28,6 +28,8 @@ export interface LoopsOptions {
   /** The broker's state in a word. */
   readonly broker: () => string;
   readonly retention: Retention;
+  /** Declares the topology again, where there is a broker to declare it to. */
+  readonly declare: () => Promise<unknown>;
 }
 
 /** One loop per pass. */
@@ -52,6 +54,7 @@ export function startLoops(deps: Deps, options: LoopsOptions): Loops {
     supervise: () =>
       supervise(deps, { id: deps.instance, version: options.version, broker: options.broker(), passes: reports() }),
     echo: () => echo(deps),
+    declare: () => options.declare().then(() => ({ full: false, next_in_ms: null })),
     retain: () => retain(deps, options.retention),
   };
   for (const [name, pass] of Object.entries(passes)) {

@@ -60,6 +60,8 @@ async function settle(deps: Deps, lease: Lease, outcomes: readonly Outcome[]): P
   if (unknown.length > 0) deps.wake("supervise");
   if (undelivered.length > 0) {
     deps.logger.warn({ runs: undelivered.length, first: undelivered[0] }, "the broker did not take some triggers");
+    // A queue, binding or exchange may have been deleted under us: it is back before the runs' backoff is over.
+    deps.wake("declare");
     deps.wake("dispatch");
   }
 }

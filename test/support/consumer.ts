@@ -28,6 +28,8 @@ export interface TestConsumer {
   received(count: number, timeoutMs?: number): Promise<Trigger[]>;
   /** Says something about a run; resolves once the broker has it. */
   report(trigger: { run_id: string; attempt: number }, status: string, more?: object): Promise<void>;
+  /** Another channel, for what may close it. */
+  open(): Promise<Channel>;
   close(): Promise<void>;
 }
 
@@ -67,6 +69,11 @@ export async function startTestConsumer(names: TestBroker, ...actions: string[])
       const options = { contentType: "application/cloudevents+json", persistent: true, messageId: id };
       channel.publish(`${names.prefix}.status`, "run.status.v1", Buffer.from(JSON.stringify(event)), options);
       await channel.waitForConfirms();
+    },
+    async open() {
+      const other = await connection.createChannel();
+      other.on("error", () => {});
+      return other;
     },
     close: () => connection.close(),
   };
