@@ -2,6 +2,8 @@ import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   test: {
+    // Most of a test is waiting for servers and processes; the default on two cores would be one file at a time.
+    maxWorkers: 2,
     reporters: ["default", "./test/support/fault-table-reporter.ts", "./test/support/summary-reporter.ts"],
     projects: [
       {

@@ -141,10 +141,11 @@ test("what cannot be read or carried out is a dead letter with the reason; nothi
     const { body } = await call("GET", `/v1/dead-letters?queue=${broker.prefix}.commands`);
     return (body.items as { reason: string }[]).length === 3 && (body.items as { reason: string }[]);
   });
-  expect(letters.map((letter) => letter.reason)).toEqual([
+  // In any order: two instances share the queue.
+  expect(letters.map((letter) => letter.reason).sort()).toEqual([
     expect.stringMatching(/^body: /),
-    expect.stringMatching(/colour/),
-    expect.stringMatching(/nobody/),
+    "data.colour: unknown field",
+    'there is no schedule "nobody"',
   ]);
   expect((await call("GET", "/readyz")).status).toBe(200);
 });
