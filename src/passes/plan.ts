@@ -14,6 +14,8 @@ import type { PassResult } from "../runtime/loop.ts";
 import { scheduleProblem } from "./events.ts";
 
 const BATCH = 1_000;
+/** Of a backlog, so many batches are planned by each of the two lanes before the pass returns. */
+const LANE_BATCHES = 4;
 
 export interface PlanResult extends PassResult {
   readonly planned: number;
@@ -22,25 +24,50 @@ export interface PlanResult extends PassResult {
 
 /**
  * Validates edited schedules and computes when they are due next. A schedule that cannot be used gets its `problem` in
- * words and an event; every other one goes on. While there is a backlog, batches are planned two at a time: one is
- * computed here while the other is read or written by Postgres.
+ * words and an event; every other one goes on. A backlog is planned in two lanes: one batch is computed here while the
+ * other is read or written by Postgres.
  */
 export async function plan(deps: Deps, batch = BATCH): Promise<PlanResult> {
   const first = await planBatch(deps, batch);
-  const more = first.planned < batch ? [] : await Promise.all([planBatch(deps, batch), planBatch(deps, batch)]);
-  const batches = [first, ...more];
-  const planned = batches.reduce((total, each) => total + each.planned, 0);
+  const lanes = first.planned < batch ? [] : await both(planLane(deps, batch), planLane(deps, batch));
+  const batches = [first, ...lanes.flat()];
   const { problems, told, marked } = sum(batches);
-  if (planned > 0) deps.wake("fire");
   if (told) deps.wake("relay");
-  return { planned, problems, full: marked > 0 || batches.at(-1)!.planned === batch, next_in_ms: null };
+  return {
+    planned: batches.reduce((total, each) => total + each.planned, 0),
+    problems,
+    full: marked > 0 || batches.at(-1)!.planned === batch,
+    next_in_ms: null,
+  };
 }
 
-function planBatch(deps: Deps, batch: number): Promise<Planning & { readonly planned: number }> {
-  return deps.database.transaction(async (tx) => {
+/** Settles when both have, so that a lane whose sibling failed is not left running. */
+async function both<T>(one: Promise<T>, other: Promise<T>): Promise<T[]> {
+  await Promise.allSettled([one, other]);
+  return Promise.all([one, other]);
+}
+
+async function planLane(deps: Deps, batch: number): Promise<PlannedBatch[]> {
+  const batches: PlannedBatch[] = [];
+  while (batches.length < LANE_BATCHES) {
+    batches.push(await planBatch(deps, batch));
+    if (batches.at(-1)!.planned < batch) break;
+  }
+  return batches;
+}
+
+type PlannedBatch = Planning & { readonly planned: number };
+
+async function planBatch(deps: Deps, batch: number): Promise<PlannedBatch> {
+  const done = await deps.database.transaction(async (tx) => {
+    // A plan that a crash of the server takes back is made again. Whatever builds on it (a run, an event that is relayed)
+    // is committed after it, and waits for the disk.
+    await tx.query("SET LOCAL synchronous_commit = off");
     const schedules = await claimSchedulesToPlan(tx, batch);
     return { planned: schedules.length, ...(await planLocked(deps, tx, schedules)) };
   });
+  if (done.planned > 0) deps.wake("fire");
+  return done;
 }
 
 export interface Planning {
