@@ -54,7 +54,3 @@ export const runCancel = z
     reason: text(0, 1024).nullish(),
   })
   .describe("Command: cancel a run");
-
-export type SchedulesReload = z.infer<typeof schedulesReload>;
-export type RunTriggerCommand = z.infer<typeof runTriggerCommand>;
-export type RunCancel = z.infer<typeof runCancel>;

@@ -16,8 +16,6 @@ export const runCancelRequested = z
   })
   .describe("Control: stop working on an attempt and answer with the status cancelled");
 
-export type RunCancelRequested = z.infer<typeof runCancelRequested>;
-
 export const RUN_EVENTS = ["completed", "failed", "skipped", "cancelled", "retrying"] as const;
 export type RunEventName = (typeof RUN_EVENTS)[number];
 
@@ -102,8 +100,3 @@ export const schedulesReloaded = z
       .describe("Contracts that could not be read, schedules that do not exist"),
   })
   .describe("Event: one instance has reloaded contracts and schedules");
-
-export type RunEvent = z.infer<ReturnType<typeof runEvent>>;
-export type ScheduleProblem = z.infer<typeof scheduleProblem>;
-export type SchedulePaused = z.infer<typeof schedulePaused>;
-export type SchedulesReloaded = z.infer<typeof schedulesReloaded>;

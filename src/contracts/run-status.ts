@@ -38,5 +38,3 @@ export const runStatus = z
       .describe("Why it failed"),
   })
   .describe("Status update: what a consumer says about an attempt");
-
-export type RunStatus = z.infer<typeof runStatus>;

@@ -26,5 +26,3 @@ export const runTrigger = z
     payload: json.describe("As contracts/actions/<action>/v<version>.schema.json says"),
   })
   .describe("Trigger event: start an attempt of a run");
-
-export type RunTrigger = z.infer<typeof runTrigger>;

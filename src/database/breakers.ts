@@ -6,7 +6,7 @@ import {
   decideHolds,
   outcomeOf,
 } from "../schedule/breaker.ts";
-import { toPostgres } from "../schedule/instant.ts";
+import { toPostgresOrNull } from "../schedule/instant.ts";
 import { hasEnded, type RunState } from "../schedule/run-transitions.ts";
 import type { Statement, Tx } from "./connection.ts";
 import type { LockedRun } from "./run-states.ts";
@@ -122,7 +122,7 @@ async function write(tx: Tx, breakers: readonly Breaker[]): Promise<void> {
   if (breakers.length === 0) return;
   const rows = breakers.map((breaker) => ({
     ...breaker,
-    opened_at: breaker.opened_at === null ? null : toPostgres(breaker.opened_at),
+    opened_at: toPostgresOrNull(breaker.opened_at),
   }));
   await tx.query(WRITE, [JSON.stringify(rows)]);
 }

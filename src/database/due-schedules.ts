@@ -1,4 +1,4 @@
-import { type Instant, toPostgres } from "../schedule/instant.ts";
+import { type Instant, toPostgres, toPostgresOrNull } from "../schedule/instant.ts";
 import type { ResolvedPolicy } from "../schedule/planning.ts";
 import type { Timing } from "../schedule/timing.ts";
 import type { Statement, Tx } from "./connection.ts";
@@ -156,7 +156,7 @@ export async function fireOccurrences(
     lease.id,
     lease.instance,
     advances.map((advance) => advance.id),
-    advances.map((advance) => (advance.next_run_at === null ? null : toPostgres(advance.next_run_at))),
+    advances.map((advance) => toPostgresOrNull(advance.next_run_at)),
     advances.map((advance) => toPostgres(advance.last_occurrence_at)),
     advances.map((advance) => advance.last_run_id),
     advances.map((advance) => advance.runs),

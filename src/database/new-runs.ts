@@ -1,5 +1,5 @@
 import { getTableColumns } from "drizzle-orm";
-import { type Instant, toPostgres } from "../schedule/instant.ts";
+import { type Instant, toPostgres, toPostgresOrNull } from "../schedule/instant.ts";
 import type { Policy } from "../schedule/policy.ts";
 import type { Statement, Tx } from "./connection.ts";
 import { type RunRow, runs, type Status, type StatusReason, type TriggerType } from "./schema.ts";
@@ -61,7 +61,7 @@ export function insertRuns(tx: Tx, added: readonly NewRun[]): Promise<RunRow[]> 
   const rows = added.map(({ payload, payload_text, ...run }) => ({
     ...run,
     targets: run.targets === null || run.targets.length === 0 ? null : run.targets,
-    scheduled_for: run.scheduled_for === null ? null : toPostgres(run.scheduled_for),
+    scheduled_for: toPostgresOrNull(run.scheduled_for),
   }));
   // Beside the record: jsonb_to_recordset turns JSON's null into SQL's, and the payload may be text already.
   const payloads = added.map((run) => run.payload_text ?? JSON.stringify(run.payload ?? null));
@@ -94,10 +94,5 @@ export async function noteRun(
   counts: boolean,
   occurrenceAt: Instant | null = null,
 ): Promise<void> {
-  await tx.query(NOTE_RUN, [
-    scheduleId,
-    runId,
-    counts ? 1 : 0,
-    occurrenceAt === null ? null : toPostgres(occurrenceAt),
-  ]);
+  await tx.query(NOTE_RUN, [scheduleId, runId, counts ? 1 : 0, toPostgresOrNull(occurrenceAt)]);
 }

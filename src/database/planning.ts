@@ -1,6 +1,6 @@
 import type { Missed } from "../schedule/catch-up.ts";
 import type { FieldError } from "../schedule/errors.ts";
-import { type Instant, toIso, toPostgres } from "../schedule/instant.ts";
+import { toIso, toPostgresOrNull } from "../schedule/instant.ts";
 import type { Plan, PlannedSchedule } from "../schedule/planning.ts";
 import { DEFAULT_POLICY } from "../schedule/policy.ts";
 import { occurrenceRunId } from "../schedule/run-id.ts";
@@ -113,10 +113,10 @@ export interface WrittenPlans {
 export async function writePlans(tx: Tx, plans: readonly MadePlan[]): Promise<WrittenPlans> {
   await tx.query(WRITE, [
     plans.map(({ schedule }) => schedule.id),
-    plans.map(({ plan }) => at(plan.next_run_at)),
+    plans.map(({ plan }) => toPostgresOrNull(plan.next_run_at)),
     plans.map(({ plan }) => inWords(plan.errors)),
     plans.map(({ plan }) => (plan.resolved === null ? null : JSON.stringify(plan.resolved))),
-    plans.map(({ plan }) => at(plan.missed?.last ?? null)),
+    plans.map(({ plan }) => toPostgresOrNull(plan.missed?.last ?? null)),
   ]);
   const mended = plans.filter(({ schedule, plan }) => schedule.unresolved && plan.errors.length === 0);
   const marked = await markDependents(
@@ -134,7 +134,7 @@ async function writeMissed(tx: Tx, missed: readonly (MadePlan & Missed)[]): Prom
   const inserted = await tx.query<{ id: string }>(WRITE_MISSED, [
     missed.map(({ schedule, first }) => occurrenceRunId(schedule.id, first)),
     missed.map(({ schedule }) => schedule.id),
-    missed.map(({ first }) => at(first)),
+    missed.map(({ first }) => toPostgresOrNull(first)),
     missed.map(({ schedule, plan }) =>
       JSON.stringify(plan.resolved ?? { ...DEFAULT_POLICY, notify_on: schedule.notify_on }),
     ),
@@ -145,8 +145,6 @@ async function writeMissed(tx: Tx, missed: readonly (MadePlan & Missed)[]): Prom
     inserted.map((run) => run.id),
   );
 }
-
-const at = (instant: Instant | null) => (instant === null ? null : toPostgres(instant));
 
 const SET_PROBLEM: Statement = {
   name: "set_problem",

@@ -1,4 +1,4 @@
-import { toPostgres } from "../schedule/instant.ts";
+import { toPostgresOrNull } from "../schedule/instant.ts";
 import { DEFAULT_POLICY } from "../schedule/policy.ts";
 import type { RunState } from "../schedule/run-transitions.ts";
 import type { Statement, Tx } from "./connection.ts";
@@ -86,7 +86,6 @@ const WRITE: Statement = {
     WHERE r.id = u.id`,
 };
 
-const at = (instant: number | null) => (instant === null ? null : toPostgres(instant));
 const json = (value: unknown) => (value === null || value === undefined ? null : JSON.stringify(value));
 
 /** Writes the states of locked runs with one statement. */
@@ -99,21 +98,21 @@ export async function writeRunStates(tx: Tx, runs: readonly RunState[]): Promise
     runs.map((run) => run.error_code),
     runs.map((run) => run.error_message),
     runs.map((run) => run.attempt),
-    runs.map((run) => at(run.available_at)),
+    runs.map((run) => toPostgresOrNull(run.available_at)),
     runs.map((run) => run.progress),
     runs.map((run) => run.progress_message),
     runs.map((run) => run.progress_sequence),
     runs.map((run) => json(run.metrics)),
     runs.map((run) => json(run.result)),
     runs.map((run) => run.worker),
-    runs.map((run) => at(run.dispatched_at)),
-    runs.map((run) => at(run.started_at)),
-    runs.map((run) => at(run.heartbeat_at)),
-    runs.map((run) => at(run.deadline_at)),
-    runs.map((run) => at(run.completed_at)),
-    runs.map((run) => at(run.cancel_requested_at)),
+    runs.map((run) => toPostgresOrNull(run.dispatched_at)),
+    runs.map((run) => toPostgresOrNull(run.started_at)),
+    runs.map((run) => toPostgresOrNull(run.heartbeat_at)),
+    runs.map((run) => toPostgresOrNull(run.deadline_at)),
+    runs.map((run) => toPostgresOrNull(run.completed_at)),
+    runs.map((run) => toPostgresOrNull(run.cancel_requested_at)),
     runs.map((run) => run.cancel_reason),
-    runs.map((run) => at(run.cancel_sent_at)),
+    runs.map((run) => toPostgresOrNull(run.cancel_sent_at)),
   ]);
 }
 
@@ -134,10 +133,10 @@ export async function archiveAttempts(tx: Tx, attempts: readonly RunState[]): Pr
   const rows = attempts.map((run) => ({
     ...run,
     policy: undefined,
-    available_at: at(run.available_at),
-    dispatched_at: at(run.dispatched_at),
-    started_at: at(run.started_at),
-    completed_at: at(run.completed_at),
+    available_at: toPostgresOrNull(run.available_at),
+    dispatched_at: toPostgresOrNull(run.dispatched_at),
+    started_at: toPostgresOrNull(run.started_at),
+    completed_at: toPostgresOrNull(run.completed_at),
   }));
   await tx.query(ARCHIVE, [JSON.stringify(rows)]);
 }

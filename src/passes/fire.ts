@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { sqlState, type Tx } from "../database/connection.ts";
+import { isDataError, type Tx } from "../database/connection.ts";
 import {
   claimDueSchedules,
   type DueSchedule,
@@ -112,12 +112,6 @@ async function write(
     const late = await write(deps, tx, lease, firings.slice(middle));
     return new Set([...early, ...late]);
   }
-}
-
-/** SQLSTATE classes 22 (data exception) and 23 (integrity constraint): the row is at fault, not the server. */
-function isDataError(error: unknown): boolean {
-  const state = sqlState(error);
-  return state !== null && (state.startsWith("22") || state.startsWith("23"));
 }
 
 async function setAside(deps: Deps, tx: Tx, schedule: DueSchedule, error: unknown): Promise<void> {

@@ -33,3 +33,8 @@ export function toPostgres(instant: Instant): string {
   if (instant === Number.NEGATIVE_INFINITY) return "-infinity";
   return new Date(instant).toISOString();
 }
+
+/** The same for a column that may be NULL. */
+export function toPostgresOrNull(instant: Instant | null): string | null {
+  return instant === null ? null : toPostgres(instant);
+}

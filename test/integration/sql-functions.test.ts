@@ -96,7 +96,7 @@ describe("pocketwatch_trigger", () => {
     await call("pocketwatch_trigger('it')");
     await call(`pocketwatch_trigger('it', '{"id": 98765432109876543210}')`);
     await answerRequests(anything);
-    expect(await service.rows("SELECT payload::text FROM runs ORDER BY id")).toEqual([
+    expect(await service.rows("SELECT payload::text FROM runs ORDER BY payload::text")).toEqual([
       { payload: '{"id": 12345678901234567890, "sum": 0.10}' },
       { payload: '{"id": 98765432109876543210}' },
     ]);
