@@ -130,7 +130,7 @@ describe("pocketwatch_trigger", () => {
     }
     expect(await answerRequests(service.deps)).toMatchObject({ answered: 4, refused: 0 });
     expect(
-      await service.rows("SELECT schedule_name, status, status_reason FROM runs ORDER BY schedule_name, id"),
+      await service.rows("SELECT schedule_name, status, status_reason FROM runs ORDER BY schedule_name, status"),
     ).toEqual([
       { schedule_name: "disabled", status: "pending", status_reason: null },
       { schedule_name: "disabled", status: "waiting", status_reason: "buffered" },
