@@ -85,6 +85,9 @@ export function startLedgerConsumer(options: LedgerConsumerOptions): LedgerConsu
   const reports: ReportRecord[] = [];
   const known = new Map<string, { last: () => Promise<void>; done: Promise<void> }>();
   const closing = new AbortController();
+  const address = new URL(url);
+  // Both sides of a dead connection find out within 20 s; the broker's own suggestion, 60 s, makes that three minutes.
+  address.searchParams.set("heartbeat", "10");
   let connection: ChannelModel | null = null;
   let channel: ConfirmChannel | null = null;
   let busy = 0;
@@ -93,22 +96,25 @@ export function startLedgerConsumer(options: LedgerConsumerOptions): LedgerConsu
   async function run(): Promise<void> {
     while (!closing.signal.aborted) {
       try {
-        const opened = await connect(url, { timeout: 5_000, noDelay: true });
+        const opened = await connect(address.href, { timeout: 5_000, noDelay: true });
         opened.on("error", () => {});
         connection = opened;
         const lost = new Promise<void>((resolve) => opened.once("close", () => resolve()));
-        const next = await opened.createConfirmChannel();
-        next.on("error", () => {});
-        const ended = new Promise<void>((resolve) => next.once("close", () => resolve()));
-        const cancelled = new Promise<void>((resolve) => {
-          void (async () => {
-            await next.prefetch(prefetch);
+        const session = (async () => {
+          // A connection that was closed in the breath in which it was opened answers nothing, and has said so already.
+          const next = await Promise.race([opened.createConfirmChannel(), sleep(5_000, null)]);
+          if (next === null) throw new Error("no answer to channel.open");
+          next.on("error", () => {});
+          await next.prefetch(prefetch);
+          const over = new Promise<void>((resolve) => {
+            next.once("close", () => resolve());
             for (const queue of queues)
-              await next.consume(queue, (message) => (message ? receive(next, queue, message) : resolve()));
-            channel = next;
-          })().catch(() => resolve());
-        });
-        await Promise.race([lost, ended, cancelled]);
+              next.consume(queue, (message) => (message ? receive(next, queue, message) : resolve())).catch(resolve);
+          });
+          channel = next;
+          await over;
+        })();
+        await Promise.race([lost, session]);
       } catch {
         // Tried again below.
       }
@@ -197,8 +203,9 @@ export function startLedgerConsumer(options: LedgerConsumerOptions): LedgerConsu
     },
     say: (trigger, status, more = {}) => sayIt(newReport(trigger, status), more),
     drop() {
-      // amqplib's typings keep the socket to themselves.
-      (connection as unknown as { connection: { stream: { destroy(): void } } } | null)?.connection.stream.destroy();
+      // With an error, or amqplib does not notice before its heartbeats fail. Its typings keep the socket to themselves.
+      const model = connection as unknown as { connection: { stream: { destroy(error: Error): void } } } | null;
+      model?.connection.stream.destroy(new Error("dropped"));
     },
     async close() {
       closing.abort();
