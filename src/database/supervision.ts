@@ -72,19 +72,22 @@ export async function requestCancelOfChildren(tx: Tx, parents: readonly string[]
   await tx.query(OPEN_CHILDREN, [parents]);
 }
 
+// The last one is for leases that other instances take from now on and leave behind: none of them expires sooner, so that
+// whoever looks again by then takes them over the moment they do, however long the poll.
 const NEXT_DEADLINE: Statement = {
   name: "next_deadline",
   text: `
     SELECT extract(epoch FROM least(
+      pocketwatch_now() + interval '15 seconds',
       (SELECT min(deadline_at) FROM runs WHERE deadline_at IS NOT NULL),
       (SELECT min(lease_until) FROM leases),
       (SELECT min(opened_at + cooldown_seconds * interval '1 second') FROM breakers WHERE state = 'open')
     ) - pocketwatch_now())::double precision * 1000 AS next_in_ms`,
 };
 
-/** Milliseconds to the next deadline of a run, expiry of a lease or end of a cooldown; null: none. */
-export async function nextDeadlineIn(tx: Tx): Promise<number | null> {
-  const [row] = await tx.query<{ next_in_ms: number | null }>(NEXT_DEADLINE);
+/** Milliseconds to the next deadline of a run, expiry of a lease or end of a cooldown; the length of a lease at most. */
+export async function nextDeadlineIn(tx: Tx): Promise<number> {
+  const [row] = await tx.query<{ next_in_ms: number }>(NEXT_DEADLINE);
   return row!.next_in_ms;
 }
 

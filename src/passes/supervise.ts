@@ -37,7 +37,7 @@ export async function supervise(deps: Deps, report: InstanceReport): Promise<Sup
   if (failures.length > 0) throw failures[0];
   const next = await deps.database.transaction((tx) => nextDeadlineIn(tx));
   // Past deadlines that could not be acted on (unjudged, or a lease while the broker is away) must not make this spin.
-  const next_in_ms = next === null ? null : Math.max(next, UNJUDGED_MS);
+  const next_in_ms = Math.max(next, UNJUDGED_MS);
   const full = expired.full || probing || cancelled > 0;
   return { recovered, cancelled, expired: expired.ended, full, next_in_ms };
 }
