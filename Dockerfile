@@ -1,5 +1,7 @@
-# Pocketwatch as a container: DATABASE_URL and AMQP_URL are all it needs.
-#   docker build -t pocketwatch . && docker run -e DATABASE_URL=… -e AMQP_URL=… -p 127.0.0.1:7420:7420 pocketwatch
+# Pocketwatch as a container: DATABASE_URL, AMQP_URL and a token are all it needs.
+#   docker build -t pocketwatch .
+#   docker run --rm pocketwatch node dist/main.js tokens create --name <whose> --scope admin
+#   docker run -e DATABASE_URL=… -e AMQP_URL=… -e API_TOKENS=<entry> -p 127.0.0.1:7420:7420 pocketwatch
 
 FROM node:22-slim AS build
 WORKDIR /app
@@ -18,8 +20,7 @@ COPY package.json ./
 COPY drizzle drizzle
 COPY contracts contracts
 ENV NODE_ENV=production
-# Inside a container loopback reaches nobody. What may come in is decided where the port is published, and by
-# API_TOKENS (see the README's configuration table).
+# Inside a container loopback reaches nobody, so the service starts with tokens only (API_TOKENS or API_TOKENS_FILE).
 ENV HTTP_HOST=0.0.0.0
 EXPOSE 7420
 USER node

@@ -1,4 +1,6 @@
 import { createRequire } from "node:module";
+import { holdTokens } from "./access/token-source.ts";
+import { bearerSecret, findToken } from "./access/tokens.ts";
 import { createApi } from "./api.ts";
 import type { Config } from "./config.ts";
 import { holdActions } from "./contracts/action-holder.ts";
@@ -75,9 +77,17 @@ export async function startApp(config: Config): Promise<App> {
     if (ready) loops?.wakeAll();
   });
 
+  const tokens = config.tokens && holdTokens(config.tokens, { clock, logger });
+  const authenticate = (authorization: string | undefined) => {
+    const secret = bearerSecret(authorization);
+    return secret === null ? null : findToken(tokens?.current() ?? [], secret);
+  };
+
   const http = await createHttpServer({
     host: config.http_host,
     port: config.http_port,
+    ...(tokens === null ? {} : { authenticate }),
+    requests_per_minute: config.requests_per_minute,
     api: createApi(
       deps,
       createLocalPart(deps, broker, config, () => loops),
@@ -137,6 +147,7 @@ export async function startApp(config: Config): Promise<App> {
   }
 
   async function end(): Promise<true> {
+    tokens?.stop();
     await http.close();
     await running;
     await listener.stop();

@@ -1,6 +1,9 @@
 import { hostname } from "node:os";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
+import { isLoopback } from "./access/loopback.ts";
+import { readTokenFile, type TokenSource } from "./access/token-source.ts";
+import { parseTokens, type Token } from "./access/tokens.ts";
 import { FAILPOINT_ACTIONS, FAILPOINTS, type Failpoint } from "./runtime/failpoint.ts";
 
 /*
@@ -29,6 +32,20 @@ const address = (protocols: string[]) =>
       error: `expected a URL that starts with ${protocols.map((protocol) => `${protocol}//`).join(" or ")}`,
     });
 
+/** Tokens that `read` takes from a variable's value. */
+const tokens = (read: (value: string) => Token[]) =>
+  z
+    .string()
+    .transform((value, context) => {
+      try {
+        return { value, tokens: read(value) };
+      } catch (error) {
+        context.addIssue({ code: "custom", message: (error as Error).message });
+        return z.NEVER;
+      }
+    })
+    .optional();
+
 const schema = z.object({
   DATABASE_URL: address(["postgres:", "postgresql:"]),
   AMQP_URL: address(["amqp:", "amqps:"]),
@@ -39,6 +56,9 @@ const schema = z.object({
   CONTRACTS_DIR: z.string().min(1).default(PUBLISHED_CONTRACTS),
   HTTP_HOST: z.string().min(1).default("127.0.0.1"),
   HTTP_PORT: whole(0, 65_535, 7_420),
+  API_TOKENS: tokens(parseTokens),
+  API_TOKENS_FILE: tokens(readTokenFile),
+  RATE_LIMIT_PER_MINUTE: whole(0, 10_000_000, 30_000),
   POLL_INTERVAL_SECONDS: whole(1, 3_600, 30),
   LOG_LEVEL: z.enum(["fatal", "error", "warn", "info", "debug", "trace", "silent"]).default("info"),
   MIGRATE_ON_START: flag(true),
@@ -76,6 +96,10 @@ export interface Config {
   readonly contracts_dir: string;
   readonly http_host: string;
   readonly http_port: number;
+  /** Null: none are configured, and `http_host` is loopback. */
+  readonly tokens: TokenSource | null;
+  /** Of one token, or without tokens of one address; 0: none. */
+  readonly requests_per_minute: number;
   readonly poll_interval_ms: number;
   readonly log_level: string;
   readonly migrate_on_start: boolean;
@@ -94,14 +118,7 @@ export class InvalidConfiguration extends Error {}
 
 /** @throws InvalidConfiguration */
 export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config {
-  // An empty variable is how many shells and compose files say "unset".
-  const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ""));
-  const parsed = schema.safeParse(given);
-  if (!parsed.success) {
-    const lines = parsed.error.issues.map((issue) => `  ${issue.path.join(".")}: ${issue.message}`);
-    throw new InvalidConfiguration(`The configuration cannot be used:\n${lines.join("\n")}`);
-  }
-  const value = parsed.data;
+  const value = parse(schema.superRefine(refuseOpenDoor), environment);
   return {
     database_url: value.DATABASE_URL,
     amqp_url: value.AMQP_URL,
@@ -109,6 +126,11 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
     contracts_dir: value.CONTRACTS_DIR,
     http_host: value.HTTP_HOST,
     http_port: value.HTTP_PORT,
+    tokens:
+      value.API_TOKENS === undefined && value.API_TOKENS_FILE === undefined
+        ? null
+        : { fixed: value.API_TOKENS?.tokens ?? [], file: value.API_TOKENS_FILE?.value ?? null },
+    requests_per_minute: value.RATE_LIMIT_PER_MINUTE,
     poll_interval_ms: value.POLL_INTERVAL_SECONDS * 1_000,
     log_level: value.LOG_LEVEL,
     migrate_on_start: value.MIGRATE_ON_START,
@@ -126,6 +148,33 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
         .replace(/[^A-Za-z0-9_.-]/g, "-")
         .slice(0, 60)}-${process.pid}`,
   };
+}
+
+/** The database to migrate, which needs nothing else. @throws InvalidConfiguration */
+export function readMigrationConfig(environment: NodeJS.ProcessEnv = process.env): { readonly database_url: string } {
+  return { database_url: parse(schema.pick({ DATABASE_URL: true }), environment).DATABASE_URL };
+}
+
+/** Without tokens everybody may do everything, so nobody but this machine may ask. */
+function refuseOpenDoor(value: z.output<typeof schema>, context: z.RefinementCtx): void {
+  if (value.API_TOKENS !== undefined || value.API_TOKENS_FILE !== undefined || isLoopback(value.HTTP_HOST)) return;
+  const message = [
+    `${value.HTTP_HOST} is not loopback, and without tokens whoever reaches the service may do everything.`,
+    "    Make a token with",
+    "      pocketwatch tokens create --name <whose> --scope admin",
+    "    and set API_TOKENS to what it prints, or leave HTTP_HOST at 127.0.0.1.",
+  ];
+  context.addIssue({ code: "custom", path: ["HTTP_HOST"], message: message.join("\n") });
+}
+
+/** @throws InvalidConfiguration */
+function parse<Schema extends z.ZodType>(wanted: Schema, environment: NodeJS.ProcessEnv): z.output<Schema> {
+  // An empty variable is how many shells and compose files say "unset".
+  const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ""));
+  const parsed = wanted.safeParse(given);
+  if (parsed.success) return parsed.data;
+  const lines = parsed.error.issues.map((issue) => `  ${issue.path.join(".")}: ${issue.message}`);
+  throw new InvalidConfiguration(`The configuration cannot be used:\n${lines.join("\n")}`);
 }
 
 /** What the command line needs to know of a service that runs elsewhere. */
@@ -149,14 +198,9 @@ const clientSchema = z.object({
 
 /** @throws InvalidConfiguration */
 export function readClientConfig(environment: NodeJS.ProcessEnv = process.env): ClientConfig {
-  const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ""));
-  const parsed = clientSchema.safeParse(given);
-  if (!parsed.success) {
-    const lines = parsed.error.issues.map((issue) => `  ${issue.path.join(".")}: ${issue.message}`);
-    throw new InvalidConfiguration(`The configuration cannot be used:\n${lines.join("\n")}`);
-  }
-  const { origin, pathname } = new URL(parsed.data.POCKETWATCH_URL);
-  return { url: `${origin}${pathname}`.replace(/\/+$/, ""), token: parsed.data.POCKETWATCH_TOKEN ?? null };
+  const { POCKETWATCH_URL, POCKETWATCH_TOKEN } = parse(clientSchema, environment);
+  const { origin, pathname } = new URL(POCKETWATCH_URL);
+  return { url: `${origin}${pathname}`.replace(/\/+$/, ""), token: POCKETWATCH_TOKEN ?? null };
 }
 
 function hasCredentials(text: string): boolean {

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { runCommandLine } from "./cli/program.ts";
 import { systemSurroundings } from "./cli/system.ts";
-import { readConfig } from "./config.ts";
+import { readConfig, readMigrationConfig } from "./config.ts";
 
 /*
  * The command line. The service's own code is loaded only by the two commands that are the service, so that the others,
@@ -24,7 +24,7 @@ async function serve(): Promise<void> {
 }
 
 async function migrate(): Promise<void> {
-  const { database_url } = readConfig();
+  const { database_url } = readMigrationConfig();
   const database = await import("./database/migrate.ts");
   await database.migrate(database_url);
 }

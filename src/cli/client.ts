@@ -126,16 +126,18 @@ function refused(url: string, status: number, body: unknown, hasToken: boolean):
   const fields = problem.errors ?? [];
   // With fields, the detail only repeats the first of them.
   const detail = fields.length > 0 || typeof problem.detail !== "string" ? "" : `: ${problem.detail}`;
-  const hint = status === 401 ? `\n${tokenHint(hasToken)}` : "";
-  const message = `${problem.title}${detail}${fields.length > 0 ? ":" : ""}${hint}`;
+  const message = `${problem.title}${detail}${fields.length > 0 ? ":" : ""}${tokenHint(status, hasToken)}`;
   return new CommandFailed(exitCode(status), message, { fields, problem: body as Record<string, unknown> });
 }
 
-function tokenHint(hasToken: boolean): string {
-  return hasToken ? "POCKETWATCH_TOKEN is not one of its tokens." : "POCKETWATCH_TOKEN is not set.";
+function tokenHint(status: number, hasToken: boolean): string {
+  if (status !== 401 && (status !== 403 || !hasToken)) return "";
+  const wrong = hasToken ? "is not one of its tokens" : "is not set";
+  const what = status === 403 ? "needs a token with that scope" : wrong;
+  return `\nPOCKETWATCH_TOKEN ${what}. Who runs the service makes one with \`pocketwatch tokens create\`.`;
 }
 
 function exitCode(status: number): ExitCode {
   if (status === 404) return EXIT.not_found;
-  return status === 502 || status === 503 || status === 504 ? EXIT.unreachable : EXIT.failed;
+  return status === 429 || status === 502 || status === 503 || status === 504 ? EXIT.unreachable : EXIT.failed;
 }

@@ -14,6 +14,7 @@ import { addSchedules } from "./schedules.ts";
 import { addServiceCommands } from "./service-commands.ts";
 import { createSession, type Session } from "./session.ts";
 import type { Surroundings } from "./surroundings.ts";
+import { addTokens } from "./tokens.ts";
 
 /** How a command gets at the service; called only when one runs, so that `--help` needs no configuration. */
 export type OpenSession = () => Session;
@@ -43,6 +44,7 @@ export function buildProgram(around: Surroundings): Command {
     .addHelpText("after", ABOUT);
   program.commandsGroup("The service:");
   addServiceCommands(program, around, open);
+  addTokens(program, around);
   program.commandsGroup("Schedules and runs:");
   const schedules = addSchedules(program, open);
   addScheduleChanges(schedules, open);
@@ -67,7 +69,7 @@ Exit codes:
   0  done
   1  the service refused, or what was watched did not complete
   2  wrong usage or configuration
-  3  the service, or something it needs, cannot be reached
+  3  the service, or something it needs, cannot be reached or is busy
   4  there is no such thing
 ${examples(
   [ADD_EXAMPLE],

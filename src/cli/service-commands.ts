@@ -24,7 +24,7 @@ ${examples(["DATABASE_URL=postgres://… AMQP_URL=amqp://… pocketwatch serve"]
   program
     .command("migrate")
     .description("apply pending migrations to DATABASE_URL, and end")
-    .addHelpText("after", examples(["DATABASE_URL=postgres://… AMQP_URL=amqp://… pocketwatch migrate"]))
+    .addHelpText("after", examples(["DATABASE_URL=postgres://… pocketwatch migrate"]))
     .action(() => around.migrate());
   program
     .command("actions")

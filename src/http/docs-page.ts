@@ -39,6 +39,7 @@ function renderOperation(document: OpenApi, method: string, path: string, operat
     ({ name, in: where, description = "" }) =>
       `<tr><td><code>${encode(name)}</code></td><td>${encode(where)}</td><td>${encode(description)}</td></tr>`,
   );
+  const scope = operation.security?.[0]?.bearer[0];
   const body = Object.values(operation.requestBody?.content ?? {})[0];
   const answers = Object.entries(operation.responses ?? {})
     .filter(([status]) => status !== "default")
@@ -50,6 +51,7 @@ function renderOperation(document: OpenApi, method: string, path: string, operat
   return `<details id="${encode(operation.operationId ?? "")}">
 <summary><span class="method">${encode(method.toUpperCase())}</span> <code>${encode(path)}</code> – ${encode(operation.summary ?? "")}</summary>
 ${operation.description === undefined ? "" : `<p>${encode(operation.description)}</p>`}
+<p>${scope === undefined ? "Needs no token." : `Scope: <code>${encode(scope)}</code>`}</p>
 ${parameters.length === 0 ? "" : `<table>${parameters.join("")}</table>`}
 ${body === undefined ? "" : `<h4>Body</h4>${renderFields(document, body.schema)}`}
 ${body?.example === undefined ? "" : `<pre>${json(body.example)}</pre>`}

@@ -14,6 +14,8 @@ export interface Operation {
   readonly summary?: string;
   readonly description?: string;
   readonly tags?: readonly string[];
+  /** What a token must allow; empty: none is needed. */
+  readonly security?: readonly { readonly bearer: readonly string[] }[];
   readonly parameters?: readonly Parameter[];
   readonly requestBody?: { readonly required?: boolean; readonly content: Readonly<Record<string, Content>> };
   readonly responses?: Readonly<Record<string, Response>>;
@@ -76,11 +78,7 @@ export function completeDocument(generated: OpenApi): OpenApi {
   return withoutUnused({
     ...generated,
     paths,
-    components: {
-      ...generated.components,
-      schemas,
-      securitySchemes: { bearer: { type: "http", scheme: "bearer" } },
-    } as OpenApi["components"] & object,
+    components: { ...generated.components, schemas },
   });
 }
 

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { FastifyBaseLogger, FastifyInstance, FastifyRequest, RawServerDefault } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
+import type { TokenScope } from "../access/tokens.ts";
 import { unstorableText } from "../contracts/storable.ts";
 import { isTraceparent } from "../contracts/trace-context.ts";
 import { NotFound } from "../schedule/errors.ts";
@@ -19,7 +20,8 @@ declare module "fastify" {
   }
 }
 
-export type Scope = "read" | "trigger" | "admin" | "none";
+/** `none`: no token is needed. */
+export type Scope = TokenScope | "none";
 
 /** A server whose routes are typed by their zod schemas. */
 export type Server = FastifyInstance<

@@ -1,7 +1,7 @@
 import fastify, { type FastifyError, LogController } from "fastify";
 import type { Logger } from "pino";
 import type { Metrics } from "../runtime/metrics.ts";
-import { type Authenticate, admit } from "./access.ts";
+import { type AccessOptions, admit } from "./access.ts";
 import type { Api } from "./api.ts";
 import { bodyParsers } from "./body.ts";
 import { bulkRoutes } from "./bulk.ts";
@@ -19,15 +19,13 @@ import { protect } from "./security.ts";
 import { signalRoutes } from "./signals.ts";
 import { validate } from "./validation.ts";
 
-export interface HttpOptions {
+export interface HttpOptions extends AccessOptions {
   readonly api: Api;
   /** What the service needs and whether it has it. */
   readonly readiness: () => Promise<Readiness>;
   readonly logger: Logger;
   readonly metrics: Metrics;
   readonly version: string;
-  /** Who a token belongs to; absent: nobody has one, and everybody may do everything. */
-  readonly authenticate?: Authenticate;
 }
 
 export interface HttpServer {
@@ -91,7 +89,7 @@ export async function buildServer(options: HttpOptions): Promise<Server> {
 
   bodyParsers(server);
   protect(server, options.metrics);
-  admit(server, options.authenticate);
+  await admit(server, options);
   await describeApi(server, options.version);
   await server.register(async (routes) => {
     healthRoutes(routes as Server, options);

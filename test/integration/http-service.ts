@@ -4,6 +4,7 @@ import { holdActions } from "../../src/contracts/action-holder.ts";
 import { connect, type Database } from "../../src/database/connection.ts";
 import { ensurePools } from "../../src/database/pools.ts";
 import type { Deps, PassName } from "../../src/deps.ts";
+import type { AccessOptions } from "../../src/http/access.ts";
 import type { Readiness } from "../../src/http/health.ts";
 import type { Server } from "../../src/http/request.ts";
 import { buildServer } from "../../src/http/server.ts";
@@ -34,11 +35,14 @@ export interface HttpService {
   stop(): Promise<void>;
 }
 
-export async function startHttpService(options: { readonly max_connections?: number } = {}): Promise<HttpService> {
+export async function startHttpService(
+  options: { readonly max_connections?: number } & AccessOptions = {},
+): Promise<HttpService> {
+  const { max_connections = 10, ...access } = options;
   const home = await createTestDatabase();
   const logger = pino({ level: process.env.TEST_LOG_LEVEL ?? "silent" });
   let now: Instant | null = null;
-  const database = connect({ url: home.url, logger, now: () => now, ...options });
+  const database = connect({ url: home.url, logger, now: () => now, max_connections });
   const actions = holdActions(CONTRACTS);
   await actions.reload();
   const pools = actions
@@ -69,6 +73,7 @@ export async function startHttpService(options: { readonly max_connections?: num
     logger,
     metrics,
     version: "0.0.0-test",
+    ...access,
   });
   return Object.assign(service, {
     server,
