@@ -26,6 +26,7 @@ import type { Deps } from "./deps.ts";
 import { createGauges } from "./gauges.ts";
 import type { Api } from "./http/api.ts";
 import { type LocalPart, localApi } from "./local-api.ts";
+import { createRunFeed } from "./run-feed.ts";
 import { NotFound } from "./schedule/errors.ts";
 
 export type { LocalPart } from "./local-api.ts";
@@ -77,6 +78,8 @@ export function createApi(deps: Deps, local: Partial<LocalPart> = {}): Api {
         if (run === undefined) throw noRun(id);
         return { total: run.child_total ?? 0, by_status: await childStatusCounts(tx, id) };
       }),
+
+    followRuns: createRunFeed(deps),
 
     listPools: (after, limit) => database.transaction((tx) => listPools(tx, after, limit)),
     getPool: async (name) => {

@@ -32,6 +32,8 @@ const instant = customType<{ data: Instant; driverData: string }>({
   toDriver: toPostgres,
 });
 
+const transactionId = customType<{ data: string }>({ dataType: () => "xid8" });
+
 const now = sql`clock_timestamp()`;
 const oneOf = (column: string, values: readonly string[]) =>
   sql.raw(`"${column}" IN (${values.map((value) => `'${value}'`).join(", ")})`);
@@ -267,6 +269,24 @@ export const run_attempts = pgTable(
   },
   (t) => [primaryKey({ columns: [t.run_id, t.attempt] })],
 );
+
+// Empty while nobody follows: see the trigger that fills it.
+export const run_changes = pgTable(
+  "run_changes",
+  {
+    transaction: transactionId().notNull().default(sql`pg_current_xact_id()`),
+    id: bigint({ mode: "number" }).notNull().generatedAlwaysAsIdentity(),
+    run_ids: uuid().array().notNull(),
+    changed_at: instant().notNull().default(now),
+  },
+  // What a snapshot has not seen yet begins at its oldest open transaction.
+  (t) => [primaryKey({ columns: [t.transaction, t.id] })],
+);
+
+export const run_followers = pgTable("run_followers", {
+  instance: text().primaryKey(),
+  follows_until: instant().notNull(),
+});
 
 export const leases = pgTable(
   "leases",

@@ -183,6 +183,24 @@ export interface RunsApi {
   countChildren(id: string): Promise<{ readonly total: number; readonly by_status: Readonly<Record<string, number>> }>;
 }
 
+export interface RunChanges {
+  readonly runs: readonly RunRecord[];
+  /** From where on the stream can be resumed once these have been told; null: there are more of the same moment. */
+  readonly place: string | null;
+  /** Nothing is missing from `place` on; resumed: nor from where the client was before. */
+  readonly ready: { readonly resumed: boolean } | null;
+}
+
+export interface EventsApi {
+  /**
+   * Runs as they are after each change, until the signal aborts; several changes at once may be told as one. Also yields now
+   * and then where nothing changes.
+   * @param after the place to resume from; null: now
+   * @throws NotFound for the schedule of the filter
+   */
+  followRuns(filter: RunFilter, after: string | null, signal: AbortSignal): Promise<AsyncIterable<RunChanges>>;
+}
+
 export interface PoolRecord {
   readonly name: string;
   readonly max_in_flight: number | null;
@@ -380,6 +398,7 @@ export interface Api
   extends SchedulesApi,
     ScheduleCommandsApi,
     RunsApi,
+    EventsApi,
     PoolsApi,
     MessagingApi,
     SignalsApi,

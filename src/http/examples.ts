@@ -239,6 +239,12 @@ export const EXAMPLES: Readonly<Record<string, { readonly request?: unknown; rea
     postSchedulesBulkCancel: { request: { labels, dry_run: false }, answer: bulk({ cancelling: 1 }) },
     postRuns: { request: { action: "scout.trigger", payload, priority: "high" }, answer: run },
     getRuns: { answer: page(run) },
+    getEvents: {
+      answer: [
+        `event: run\ndata: ${JSON.stringify({ ...run, status: "running", started_at: "2026-11-21T07:00:01.000Z" })}`,
+        "id: 1795244401412-81274:81276:81274",
+      ].join("\n"),
+    },
     getRunsById: { answer: { ...run, attempts: [] } },
     postRunsByIdCancel: {
       request: { reason: "no longer needed" },

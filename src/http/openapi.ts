@@ -142,6 +142,9 @@ function headers(operationId: string): Parameter[] {
     ...(KEYED.includes(operationId)
       ? [header("Idempotency-Key", "The same key gives the same run; kept for 24 hours")]
       : []),
+    ...(operationId === "getEvents"
+      ? [header("Last-Event-ID", "The id of the last event that arrived, to go on from there")]
+      : []),
     ...(REVISED.includes(operationId) ? [header("If-Match", "The ETag of the answer this is based on")] : []),
   ];
 }

@@ -25,6 +25,15 @@ export const runFilter = {
   ...labelQuery,
 };
 
+/** What a query asks for, as it is handed on. */
+export function toRunFilter<Query extends z.output<z.ZodObject<typeof runFilter>>>({
+  label,
+  priority,
+  ...rest
+}: Query) {
+  return { ...rest, ...toLabelFilter(label), priority: priority?.map((name) => PRIORITIES[name]) };
+}
+
 const newRun = z
   .strictObject({
     action: actionName,
@@ -77,8 +86,8 @@ export function runRoutes(server: Server, api: RunsApi): void {
       },
     },
     (request) => {
-      const { limit, cursor, label, ...rest } = request.query;
-      const wanted = { ...rest, ...toLabelFilter(label), priority: rest.priority?.map((name) => PRIORITIES[name]) };
+      const { limit, cursor, ...query } = request.query;
+      const wanted = toRunFilter(query);
       return page(
         { limit, cursor },
         (key, most) => api.listRuns(wanted, { before: idKey(key), limit: most }),

@@ -1,14 +1,13 @@
 import { z } from "zod";
 import { text } from "../contracts/fields.ts";
 import { toIso } from "../schedule/instant.ts";
-import { PRIORITIES } from "../schedule/policy.ts";
 import type { RunsApi, ScheduleCommandsApi } from "./api.ts";
-import { answeredMoment, moment, toLabelFilter, wholeQuery } from "./fields.ts";
+import { answeredMoment, moment, wholeQuery } from "./fields.ts";
 import { idKey, page, pageOf, pageQuery } from "./paging.ts";
 import { InvalidRequest } from "./problem.ts";
 import { etag, expectedRevision, idParams, nameIn, type Server } from "./request.ts";
 import { runAnswer, showRun } from "./run-answer.ts";
-import { runFilter } from "./runs.ts";
+import { runFilter, toRunFilter } from "./runs.ts";
 import { scheduleAnswer, showSchedule } from "./schedule-answer.ts";
 import { toScheduleInput } from "./schedule-body.ts";
 import { timingChange } from "./timing.ts";
@@ -168,9 +167,8 @@ export function scheduleCommandRoutes(server: Server, api: ScheduleCommandsApi &
       },
     },
     (request) => {
-      const { limit, cursor, label, ...rest } = request.query;
-      const priority = rest.priority?.map((name) => PRIORITIES[name]);
-      const wanted = { ...rest, ...toLabelFilter(label), priority, schedule: nameIn(request) };
+      const { limit, cursor, ...query } = request.query;
+      const wanted = { ...toRunFilter(query), schedule: nameIn(request) };
       return page(
         { limit, cursor },
         (key, most) => api.listRuns(wanted, { before: idKey(key), limit: most }),

@@ -6,6 +6,7 @@ import type { Api } from "./api.ts";
 import { bodyParsers } from "./body.ts";
 import { bulkRoutes } from "./bulk.ts";
 import { describeApi } from "./docs.ts";
+import { eventRoutes } from "./events.ts";
 import { healthRoutes, type Readiness } from "./health.ts";
 import { messagingRoutes } from "./messaging.ts";
 import { breakerRoutes, poolRoutes } from "./pools.ts";
@@ -97,6 +98,7 @@ export async function buildServer(options: HttpOptions): Promise<Server> {
     scheduleCommandRoutes(routes as Server, options.api);
     bulkRoutes(routes as Server, options.api);
     runRoutes(routes as Server, options.api);
+    eventRoutes(routes as Server, options.api);
     poolRoutes(routes as Server, options.api);
     breakerRoutes(routes as Server, options.api);
     messagingRoutes(routes as Server, options.api);

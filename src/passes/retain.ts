@@ -1,4 +1,5 @@
 import { claimRetention, deleteOldRuns, forgetRequests, noteRetention, trimSchedules } from "../database/retention.ts";
+import { forgetChanges } from "../database/run-changes.ts";
 import type { Deps } from "../deps.ts";
 import type { PassResult } from "../runtime/loop.ts";
 
@@ -17,6 +18,7 @@ export interface RetainResult extends PassResult {
 /** Before every id: a round has begun and no schedule is done with. */
 const FIRST = "00000000-0000-0000-0000-000000000000";
 const RUNS = 2_000;
+const CHANGES = 5_000;
 const SCHEDULES = 200;
 const RUNS_PER_SCHEDULE = 500;
 
@@ -31,7 +33,8 @@ export async function retain(deps: Deps, retention: Retention, now = false): Pro
     const state = await claimRetention(tx);
     const due =
       now || state.cursor !== null || state.finished_ago_ms === null || state.finished_ago_ms >= retention.interval_ms;
-    if (!due) return { deleted: 0, finished: true };
+    const changes = await forgetChanges(tx, CHANGES);
+    if (!due || changes === CHANGES) return { deleted: 0, finished: changes < CHANGES };
     const old = await deleteOldRuns(tx, retention.days, RUNS);
     const requests = await forgetRequests(tx, RUNS);
     if (old === RUNS || requests === RUNS) return { deleted: old, finished: false };
