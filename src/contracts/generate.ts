@@ -69,7 +69,7 @@ type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 const LINE_WIDTH = 120;
 
 /** JSON as Biome formats it: objects on several lines, arrays on one where they fit. */
-function print(value: Json, indent: string, before = 0): string {
+export function print(value: Json, indent: string, before = 0): string {
   const inner = `${indent}  `;
   if (Array.isArray(value)) {
     if (value.every((item) => typeof item !== "object" || item === null)) {

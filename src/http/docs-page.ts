@@ -46,7 +46,7 @@ function renderOperation(document: OpenApi, method: string, path: string, operat
     .map(([status, response]) => {
       const content = Object.values(response.content ?? {})[0];
       const example = content?.example === undefined ? "" : `<pre>${json(content.example)}</pre>`;
-      return `<h4>${encode(status)} ${encode(response.description)}</h4>${example}`;
+      return `<h4>${encode(status)} ${encode(response.description ?? "")}</h4>${example}`;
     });
   return `<details id="${encode(operation.operationId ?? "")}">
 <summary><span class="method">${encode(method.toUpperCase())}</span> <code>${encode(path)}</code> – ${encode(operation.summary ?? "")}</summary>

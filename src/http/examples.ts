@@ -201,6 +201,13 @@ export const EXAMPLES: Readonly<Record<string, { readonly request?: unknown; rea
   return {
     getLivez: { answer: { status: "alive" } },
     getReadyz: { answer: { status: "ready", database: true, broker: true, migrations: true } },
+    getMetrics: {
+      answer: [
+        "# HELP pocketwatch_broker_ready 1 while triggers can be published",
+        "# TYPE pocketwatch_broker_ready gauge",
+        "pocketwatch_broker_ready 1",
+      ].join("\n"),
+    },
     postSchedules: { request: writable, answer: schedule },
     getSchedules: { answer: page(schedule) },
     postSchedulesBatch: { request: { schedules: [writable] }, answer: { items: [schedule] } },

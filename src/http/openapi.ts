@@ -4,7 +4,10 @@ import { EXAMPLES } from "./examples.ts";
 export interface OpenApi {
   readonly info: { readonly title: string; readonly version: string; readonly description?: string };
   readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
-  readonly components?: { readonly schemas?: Readonly<Record<string, Schema>> };
+  readonly components?: {
+    readonly schemas?: Readonly<Record<string, Schema>>;
+    readonly responses?: Readonly<Record<string, Response>>;
+  };
 }
 
 export type Schema = { readonly [key: string]: unknown };
@@ -35,7 +38,9 @@ interface Content {
 }
 
 interface Response {
-  readonly description: string;
+  /** Instead of everything else. */
+  readonly $ref?: string;
+  readonly description?: string;
   readonly content?: Readonly<Record<string, Content>>;
 }
 
@@ -59,6 +64,23 @@ const PROBLEM = {
   required: ["type", "title", "status", "detail", "instance"],
 } as const;
 
+const PROBLEM_ANSWER: Response = {
+  description: "What is wrong, as problem details",
+  content: {
+    "application/problem+json": {
+      schema: { $ref: "#/components/schemas/Problem" },
+      example: {
+        type: "https://pocketwatch.dev/problems/invalid-input",
+        title: "The request names things that cannot be",
+        status: 422,
+        detail: 'timing.expression: expected 5 or 6 fields, found 4 in "0 9 * *"',
+        instance: "/v1/schedules",
+        errors: [{ field: "timing.expression", message: 'expected 5 or 6 fields, found 4 in "0 9 * *"' }],
+      },
+    },
+  },
+};
+
 const KEYED = ["postSchedulesByIdTrigger", "postRuns", "postHooksByPath"];
 const REVISED = [
   ...["patchSchedulesById", "putSchedulesById", "deleteSchedulesById"],
@@ -78,7 +100,7 @@ export function completeDocument(generated: OpenApi): OpenApi {
   return withoutUnused({
     ...generated,
     paths,
-    components: { ...generated.components, schemas },
+    components: { ...generated.components, schemas, responses: { Problem: PROBLEM_ANSWER } },
   });
 }
 
@@ -102,10 +124,7 @@ function complete(method: string, path: string, operation: Operation): Operation
       : { requestBody: withExample(operation.requestBody, example?.request) }),
     responses: {
       ...Object.fromEntries(responses),
-      default: {
-        description: "What is wrong, as problem details",
-        content: { "application/problem+json": { schema: { $ref: "#/components/schemas/Problem" } } },
-      },
+      default: { $ref: "#/components/responses/Problem" },
     },
   };
 }
@@ -170,7 +189,7 @@ function withoutUnused(document: OpenApi): OpenApi {
       visit(schemas[name!] ?? null);
     }
   };
-  visit(document.paths);
+  visit([document.paths, document.components?.responses]);
   const names = new Map(
     [...used].map((name) => {
       const plain = name.replace(/Input$/, "");
