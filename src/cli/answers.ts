@@ -62,3 +62,70 @@ export interface Reloaded {
     readonly message: string;
   }[];
 }
+
+export interface SchedulerStatus {
+  readonly state: "running" | "drained";
+  readonly now: string;
+  readonly oldest_overdue_at: string | null;
+  readonly overdue: number;
+  readonly to_plan: number;
+  readonly waiting: number;
+  readonly pending: number;
+  readonly oldest_pending_at: string | null;
+  readonly in_flight: number;
+  readonly outbox: { readonly count: number; readonly oldest_at: string | null };
+  readonly broker: { readonly publishing: string; readonly consuming: string } | null;
+  readonly instances: readonly {
+    readonly id: string;
+    readonly version: string;
+    readonly alive: boolean;
+    readonly last_seen_at: string | null;
+    readonly broker: string;
+    readonly passes: Readonly<Record<string, { readonly last_error: string | null }>>;
+  }[];
+}
+
+interface Spread {
+  readonly count: number;
+  readonly average: number | null;
+  readonly p50: number | null;
+  readonly p95: number | null;
+  readonly p99: number | null;
+}
+
+export interface Statistics {
+  readonly from: string;
+  readonly to: string;
+  readonly total: number;
+  readonly by_status: Readonly<Record<string, number>>;
+  readonly by_reason: Readonly<Record<string, number>>;
+  readonly success_rate: number | null;
+  readonly duration_seconds: Spread;
+  readonly lateness_seconds: Spread;
+}
+
+export interface Breaker {
+  readonly key: string;
+  readonly action: string;
+  readonly state: "closed" | "open" | "half_open";
+  readonly failures: number;
+  readonly threshold: number;
+  readonly trips: number;
+  readonly opened_at: string | null;
+  readonly held: number;
+}
+
+export interface DeadLetter {
+  readonly id: string;
+  readonly queue: string;
+  readonly reason: string | null;
+  readonly type: string | null;
+  readonly died_at: string | null;
+}
+
+export interface Backfilled {
+  readonly dry_run: boolean;
+  readonly created: number;
+  readonly existing: number;
+  readonly occurrences: readonly string[];
+}

@@ -1,29 +1,31 @@
 import { Argument, type Command } from "commander";
+import { fishScript } from "./fish.ts";
 import { examples } from "./help.ts";
 import type { Surroundings } from "./surroundings.ts";
 
 /** `pocketwatch completion`: scripts for shells, made of the command tree, so that they cannot fall behind it. */
 export function addCompletion(program: Command, around: Surroundings): void {
-  const scripts = { bash: bashScript, zsh: zshScript };
+  const scripts = { bash: bashScript, zsh: zshScript, fish: fishScript };
   program
     .command("completion")
     .description("print a script that completes commands and options in a shell")
-    .addArgument(new Argument("<shell>", "which one").choices(["bash", "zsh"]))
+    .addArgument(new Argument("<shell>", "which one").choices(Object.keys(scripts)))
     .addHelpText(
       "after",
       examples(
         ["source <(pocketwatch completion bash)", "in ~/.bashrc"],
         ["pocketwatch completion zsh > ~/.zfunc/_pocketwatch", "in a directory of $fpath"],
+        ["pocketwatch completion fish | source", "in ~/.config/fish/config.fish"],
       ),
     )
     .action((shell: keyof typeof scripts) => around.out.write(scripts[shell](describeTree(program))));
 }
 
-interface Place {
+export interface Place {
   /** ` schedules list`; empty at the top. */
   readonly path: string;
   readonly commands: readonly Candidate[];
-  readonly options: readonly Candidate[];
+  readonly options: readonly (Candidate & { readonly takesValue: boolean })[];
   /** Values that can be told beforehand, by option. */
   readonly values: readonly { readonly option: string; readonly values: readonly string[] }[];
   readonly argumentValues: readonly string[];
@@ -38,14 +40,16 @@ function describeTree(program: Command): Place[] {
   const places: Place[] = [];
   const visit = (command: Command, path: string) => {
     const options = [...command.options, ...(command === program ? [] : program.options)].filter(
-      (option) => option.long !== "--version" || command === program,
+      ({ long, hidden }) => !hidden && (long !== "--version" || command === program),
     );
     places.push({
       path,
       commands: command.commands.map((child) => ({ word: child.name(), text: child.description() })),
       options: [
-        ...options.flatMap(({ long, description }) => (long ? [{ word: long, text: description }] : [])),
-        { word: "--help", text: "show how it is used" },
+        ...options.flatMap(({ long, description, required }) =>
+          long ? [{ word: long, text: description, takesValue: required }] : [],
+        ),
+        { word: "--help", text: "show how it is used", takesValue: false },
       ],
       values: options.flatMap(({ long, argChoices }) =>
         long && argChoices ? [{ option: long, values: argChoices }] : [],

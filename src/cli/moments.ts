@@ -1,4 +1,5 @@
 import { fromIso, type Instant, toIso } from "../schedule/instant.ts";
+import { type Here, readLocalMoment } from "./local-moments.ts";
 
 /* Instants and durations as people write and read them. */
 
@@ -15,7 +16,10 @@ export function readDuration(text: string): number | null {
 
 export function showDuration(seconds: number): string {
   let rest = Math.round(seconds);
-  if (rest === 0) return seconds > 0 ? `${Math.round(seconds * 1_000)}ms` : "0s";
+  if (rest === 0 && seconds === 0) return "0s";
+  if (seconds < 1) return `${Math.round(seconds * 1_000)}ms`;
+  // Rounding matters where it is a good part of the whole.
+  if (seconds < 9.95 && seconds !== rest) return `${seconds.toFixed(1)}s`;
   let text = "";
   for (const [unit, size] of Object.entries(UNITS)) {
     // "14d", not "2w": weeks are how nobody counts a timeout.
@@ -26,14 +30,24 @@ export function showDuration(seconds: number): string {
   return text;
 }
 
-/** An instant with its offset, or how far ahead it is (`+2h`); null: neither. */
-export function readMoment(text: string, now: Instant): Instant | null {
-  if (!text.startsWith("+")) return fromIso(text);
+/** An instant with its offset, how far ahead it is (`+2h`), or a local day and time (`monday 06:00`); null: none. */
+export function readMoment(text: string, here: Here): Instant | null {
+  if (!text.startsWith("+")) return fromIso(text) ?? readLocalMoment(text, here, "ahead");
   const seconds = readDuration(text.slice(1));
-  return seconds === null ? null : now + seconds * 1_000;
+  return seconds === null ? null : here.now + seconds * 1_000;
 }
 
-export const MOMENT_HINT = 'expected an instant with its offset ("2026-11-23T06:00:00Z") or a time from now ("+2h")';
+/** An instant with its offset, how long ago it is (`12h`), or a local day and time (`yesterday`); null: none. */
+export function readPastMoment(text: string, here: Here): Instant | null {
+  const seconds = readDuration(text);
+  if (seconds !== null) return here.now - seconds * 1_000;
+  return fromIso(text) ?? readLocalMoment(text, here, "back");
+}
+
+export const MOMENT_HINT =
+  'expected an instant with its offset ("2026-11-23T06:00:00Z"), a time from now ("+2h") or a local one ("monday 06:00")';
+export const PAST_HINT =
+  'expected how long ago ("12h"), a local day or time ("yesterday", "monday 06:00") or an instant with its offset';
 
 /** `2026-11-21 07:00Z`; seconds where there are any. */
 export function showMoment(iso: string): string {

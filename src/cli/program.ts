@@ -5,16 +5,19 @@ import { addExport } from "./documents/export.ts";
 import { addImport } from "./documents/import.ts";
 import { CommandFailed, describeFailure, EXIT, failureAsJson } from "./failures.ts";
 import { ADD_EXAMPLE, examples } from "./help.ts";
+import { addHistory } from "./history.ts";
 import { addPools } from "./pools.ts";
 import { addRuns } from "./runs.ts";
 import { addScheduleChanges } from "./schedule-changes.ts";
 import { addScheduleControls } from "./schedule-controls.ts";
 import { addScheduleTimes } from "./schedule-times.ts";
+import { addScheduler } from "./scheduler.ts";
 import { addSchedules } from "./schedules.ts";
 import { addServiceCommands } from "./service-commands.ts";
 import { createSession, type Session } from "./session.ts";
 import type { Surroundings } from "./surroundings.ts";
 import { addTokens } from "./tokens.ts";
+import { addTrouble } from "./trouble.ts";
 
 /** How a command gets at the service; called only when one runs, so that `--help` needs no configuration. */
 export type OpenSession = () => Session;
@@ -45,6 +48,7 @@ export function buildProgram(around: Surroundings): Command {
   program.commandsGroup("The service:");
   addServiceCommands(program, around, open);
   addTokens(program, around);
+  addScheduler(program, open);
   program.commandsGroup("Schedules and runs:");
   const schedules = addSchedules(program, open);
   addScheduleChanges(schedules, open);
@@ -52,6 +56,8 @@ export function buildProgram(around: Surroundings): Command {
   addScheduleTimes(schedules, open);
   addRuns(program, open);
   addPools(program, open);
+  addTrouble(program, open);
+  addHistory(program, open);
   program.commandsGroup("Schedules as files:");
   addExport(program, open);
   addImport(program, open);
@@ -77,7 +83,7 @@ ${examples(
   ["pocketwatch schedules trigger nightly --watch", "run it now and wait for its end"],
   ["pocketwatch runs list --schedule nightly", "what became of its runs?"],
   ["pocketwatch runs show <id>", "and why?"],
-  ["pocketwatch schedules pause --label team=ops --until +2d", "a group, for the weekend"],
+  ["pocketwatch schedules pause --label team=ops --until monday", "a group, for the weekend"],
 )}`;
 
 /** Runs one command line; answers the exit code. Errors that nobody foresaw are thrown. */

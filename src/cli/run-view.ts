@@ -1,10 +1,12 @@
 import { fromIso, type Instant } from "../schedule/instant.ts";
 import type { Run, RunDetail } from "./answers.ts";
 import { showDistance, showDuration, showMomentAndDistance } from "./moments.ts";
-import { type Colour, colourOf } from "./paint.ts";
+import { colourOf } from "./paint.ts";
 import { inline } from "./printable.ts";
 import { explain } from "./reasons.ts";
-import type { Column } from "./table.ts";
+import type { Column, Fact } from "./table.ts";
+
+const NO_CONSUMER = "it lies in its action's queue, and no consumer of that is connected (pocketwatch actions)";
 
 export function runColumns(now: Instant): Column<Run>[] {
   return [
@@ -12,7 +14,14 @@ export function runColumns(now: Instant): Column<Run>[] {
     { title: "DUE", value: ({ scheduled_for }) => showDistance(scheduled_for, now) },
     { title: "STATUS", value: statusOf, colour: (run) => colourOf(run.status) },
     { title: "SCHEDULE", value: nameOf, least: 8 },
+    { title: "WHY", value: whyOf, least: 12 },
   ];
+}
+
+/** Why it is where it is: in its consumer's words, else in ours. */
+function whyOf(run: Run): string {
+  const children = run.child_total === null ? null : childrenOf(run);
+  return run.error_message ?? run.cancel_reason ?? children ?? explain(run.status, run.status_reason) ?? "";
 }
 
 /** `failed: timeout` */
@@ -23,6 +32,12 @@ export function statusOf({ status, status_reason }: Pick<Run, "status" | "status
 export function nameOf({ schedule_name, action, target }: Run): string {
   const name = schedule_name ?? action;
   return target === null ? name : `${target} (${name})`;
+}
+
+/** A run that was asked for, in a line: where it is, and why it is not on its way. */
+export function describeOutcome(run: Run): string {
+  const why = run.status === "pending" ? null : explain(run.status, run.status_reason);
+  return `${run.id} ${statusOf(run)}${why === null ? "" : ` (${why})`}\n`;
 }
 
 /** What there is to say about a run beside its status, in a line. */
@@ -40,13 +55,14 @@ export function progressOf(run: Run): string {
     .join(" · ");
 }
 
-export function describeRun(run: RunDetail, now: Instant): (readonly [string, string | null, (Colour | null)?])[] {
+/** @param consumers of its action, where it waits for one; null: it does not, or nobody knows */
+export function describeRun(run: RunDetail, now: Instant, consumers: number | null): Fact[] {
   const moment = (iso: string | null) => (iso === null ? null : showMomentAndDistance(iso, now));
   const error = [run.error_code, run.error_message].filter((part) => part !== null).join(": ");
   return [
     ["run", run.id, "bold"],
     ["status", statusOf(run), colourOf(run.status)],
-    ["why", explain(run.status, run.status_reason)],
+    ["why", consumers === 0 ? NO_CONSUMER : explain(run.status, run.status_reason)],
     ["error", error || null, "red"],
     ["cancel reason", run.cancel_reason],
     ["schedule", run.schedule_name === null ? null : inline(run.schedule_name)],

@@ -1,22 +1,24 @@
-import { type Command, InvalidArgumentError } from "commander";
-import { toIso } from "../schedule/instant.ts";
-import type { Run, RunDetail } from "./answers.ts";
+import { type Command, Option } from "commander";
+import type { Actions, Run, RunDetail, Schedule } from "./answers.ts";
 import { at } from "./client.ts";
-import { wrongUsage } from "./failures.ts";
 import { examples } from "./help.ts";
-import { readMoment } from "./moments.ts";
+import { pastMoment } from "./history.ts";
 import { list, seconds, several, whole } from "./option-values.ts";
+import { inline } from "./printable.ts";
 import type { OpenSession } from "./program.ts";
+import { addRunStart } from "./run-start.ts";
 import { describeRun, runColumns, statusOf } from "./run-view.ts";
 import { followRun } from "./run-watch.ts";
+import { describeWhereabouts } from "./schedule-view.ts";
 import type { Session } from "./session.ts";
 
 const EVERYTHING = 1_000_000;
 
-/** `pocketwatch runs list, show, watch, cancel, retry`. */
+/** `pocketwatch runs list, show, start, watch, cancel, retry`. */
 export function addRuns(program: Command, open: OpenSession): void {
-  const runs = program.command("runs").description("find, watch, cancel and retry runs").helpCommand(false);
+  const runs = program.command("runs").description("find, start, watch, cancel and retry runs").helpCommand(false);
   addFinding(runs, open);
+  addRunStart(runs, open);
   runs
     .command("watch")
     .description("follow a run until its end; exits with 0 if it completes, else with 1")
@@ -68,8 +70,11 @@ function addFinding(runs: Command, open: OpenSession): void {
     .option("--label <name[=value]>", "of its schedule; several: all of them", several)
     .option("--target <target>", "runs of this target")
     .option("--children", "the runs of targets too, and not only their parents")
-    .option("--since <when>", 'due from then on: an instant, or how long ago ("12h")', since)
-    .option("--until <when>", "due before: an instant, or how long ago", since)
+    .option("--since <when>", 'due from then on: how long ago ("12h"), "yesterday", "monday 06:00", or an instant')
+    .option("--until <when>", "due before")
+    // As the service calls them.
+    .addOption(new Option("--from <when>").hideHelp())
+    .addOption(new Option("--to <when>").hideHelp())
     .option("--text <text>", "found in schedule name, target or error message")
     .option("--limit <count>", "how many at most", whole(1), 20)
     .option("--all", "all of them")
@@ -77,19 +82,24 @@ function addFinding(runs: Command, open: OpenSession): void {
     .addHelpText(
       "after",
       examples(
-        ["pocketwatch runs list --schedule nightly --since 24h", "what became of last night's?"],
+        ["pocketwatch runs list --schedule nightly --since yesterday", "what became of last night's?"],
         ["pocketwatch runs list --status failed,skipped --since 1d"],
       ),
     )
-    .action(async ({ limit, all, since: from, until, status, reason, triggerType, priority, ...filter }) => {
+    .action(async ({ limit, all, since, until, from, to, status, reason, triggerType, priority, ...filter }) => {
       const session = open();
       const query = {
         ...filter,
         ...{ status: status?.join(","), status_reason: reason?.join(","), trigger_type: triggerType?.join(",") },
-        ...{ priority: priority?.join(","), from: ago(session, from), to: ago(session, until) },
+        ...{
+          priority: priority?.join(","),
+          from: pastMoment(session, since ?? from),
+          to: pastMoment(session, until ?? to),
+        },
       };
       const page = await session.client.list<Run>("/v1/runs", query, all ? EVERYTHING : limit);
       session.showTable(page, runColumns(session.around.clock.now()), "There are no such runs.");
+      if (page.items.length === 0 && filter.schedule !== undefined) await sayWhyNone(session, filter.schedule);
       if (page.next_cursor !== null) session.say(`\nThere are more: --all, or --limit ${limit * 5}.`);
     });
   runs
@@ -100,23 +110,23 @@ function addFinding(runs: Command, open: OpenSession): void {
     .action(async (id: string) => {
       const session = open();
       const run = await session.client.get<RunDetail>(at`/v1/runs/${id}`);
-      session.show(run, () => session.facts(describeRun(run, session.around.clock.now())));
+      const consumers = session.json ? null : await consumersOf(session, run);
+      session.show(run, () => session.facts(describeRun(run, session.around.clock.now(), consumers)));
     });
 }
 
-/** Kept as text until the clock is at hand; checked at once. */
-function since(text: string): string {
-  if (readMoment(text, 0) === null && readMoment(`+${text}`, 0) === null) {
-    throw new InvalidArgumentError('Expected an instant with its offset, or how long ago ("12h", "2d").');
-  }
-  return text;
+/** How many there are to start a run that nobody has started; null: it is not about them. */
+async function consumersOf({ client }: Session, run: Run): Promise<number | null> {
+  if (run.status !== "dispatched") return null;
+  const { items } = await client.get<Actions>("/v1/actions");
+  const action = items.find(({ name, version }) => name === run.action && version === run.action_version);
+  return action?.queue.consumers ?? null;
 }
 
-function ago({ around }: Session, text: string | undefined): string | undefined {
-  if (text === undefined) return undefined;
-  const now = around.clock.now();
-  const ahead = readMoment(`+${text}`, now);
-  const instant = ahead === null ? readMoment(text, now) : 2 * now - ahead;
-  if (instant === null) throw wrongUsage(`${text} is no instant`);
-  return toIso(instant);
+// A pause leaves no rows behind: whoever looks for a run that never was has to be told elsewhere.
+async function sayWhyNone(session: Session, name: string): Promise<void> {
+  if (session.json) return;
+  const schedule = await session.client.get<Schedule>(at`/v1/schedules/${name}`);
+  session.say(`${inline(schedule.name)}: ${describeWhereabouts(schedule, session.around.clock.now())}.`);
+  session.say("While a schedule is paused or disabled nothing is due, and no run is left to show.");
 }

@@ -10,7 +10,7 @@ import { label, list, several } from "./option-values.ts";
 import { parsePayload, readDocument } from "./payload.ts";
 import { inline } from "./printable.ts";
 import type { OpenSession } from "./program.ts";
-import { addScheduleFlags, bodyFromFlags, type Flags } from "./schedule-flags.ts";
+import { addScheduleFlags, bodyFromFlags, type Flags, zoneOf } from "./schedule-flags.ts";
 import type { Session } from "./session.ts";
 
 /** `pocketwatch schedules add, edit`. */
@@ -63,7 +63,7 @@ export function addScheduleChanges(schedules: Command, open: OpenSession): void 
 }
 
 async function newBody(session: Session, flags: Flags): Promise<Record<string, unknown>> {
-  const given = await withPayload(session, bodyFromFlags(flags, session.around.clock.now()), flags);
+  const given = await withPayload(session, bodyFromFlags(flags, session.here(zoneOf(flags))), flags);
   const file = typeof flags.file === "string" ? await readDocument(session, flags.file) : {};
   if (typeof file !== "object" || file === null || Array.isArray(file) || "schedules" in file) {
     throw wrongUsage("--file: expected one schedule; several are for `pocketwatch import`");
@@ -85,7 +85,7 @@ async function newBody(session: Session, flags: Flags): Promise<Record<string, u
 }
 
 async function changeBody(session: Session, flags: Flags, before: Schedule): Promise<Record<string, unknown>> {
-  const body = await withPayload(session, bodyFromFlags(flags, session.around.clock.now()), flags);
+  const body = await withPayload(session, bodyFromFlags(flags, session.here(zoneOf(flags, before.timing))), flags);
   if (flags.enable === true) {
     if (flags.disable === true) throw wrongUsage("--enable and --disable exclude each other");
     body.enabled = true;

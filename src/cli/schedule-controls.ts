@@ -8,22 +8,24 @@ import { MOMENT_HINT, readMoment, showMoment, showMomentAndDistance } from "./mo
 import { parsePayload } from "./payload.ts";
 import { inline } from "./printable.ts";
 import type { OpenSession } from "./program.ts";
+import { describeOutcome } from "./run-view.ts";
 import { followRun } from "./run-watch.ts";
+import { addBackfill } from "./schedule-backfill.ts";
 import { act, refuseSelection, selecting } from "./selection.ts";
 import type { Session } from "./session.ts";
 
-/** `pocketwatch schedules pause, resume, trigger, skip-next, rm`. */
+/** `pocketwatch schedules pause, resume, trigger, skip-next, cancel, backfill, rm`. */
 export function addScheduleControls(schedules: Command, open: OpenSession): void {
   schedules.commandsGroup("Controlling:");
   selecting(schedules.command("pause"))
     .description("stop being due; what runs goes on")
-    .option("--until <instant>", "the end of the pause; absent: until it is resumed")
+    .option("--until <instant>", 'the end of the pause, such as +2h or "monday 06:00"; absent: until it is resumed')
     .option("--note <text>", "why")
     .addHelpText(
       "after",
       examples(
         ["pocketwatch schedules pause nightly --until +2h --note 'disk swap'"],
-        ["pocketwatch schedules pause --label team=ops --until 2026-11-23T06:00:00Z", "a group, for the weekend"],
+        ["pocketwatch schedules pause --label team=ops --until 'monday 06:00'", "a group, for the weekend"],
       ),
     )
     .action(async (name: string | undefined, { until, note, ...selection }) => {
@@ -74,7 +76,7 @@ export function addScheduleControls(schedules: Command, open: OpenSession): void
       const path = at`/v1/schedules/${name}/trigger`;
       const { body: run } = await session.client.request<Run>("POST", path, { body, headers });
       if (watch) return followRun(session, run.id, {});
-      session.show(run, () => `${run.id} ${run.status}${run.status_reason ? `: ${run.status_reason}` : ""}\n`);
+      session.show(run, () => describeOutcome(run));
     });
   schedules
     .command("skip-next")
@@ -86,6 +88,19 @@ export function addScheduleControls(schedules: Command, open: OpenSession): void
       const run = await session.client.post<Run>(at`/v1/schedules/${name}/skip-next`);
       session.show(run, () => `${moment(session, run.scheduled_for)} is skipped: ${run.id}\n`);
     });
+  selecting(schedules.command("cancel"))
+    .description("cancel its unfinished runs; consumers are told")
+    .addHelpText(
+      "after",
+      examples(["pocketwatch schedules cancel nightly"], ["pocketwatch schedules cancel --label team=ops"]),
+    )
+    .action(async (name: string | undefined, selection) => {
+      const session = open();
+      await act(session, name, selection, "cancel", {}, ({ cancelling }: { cancelling: number }) => {
+        return `Runs of ${inline(name!)} that are asked to stop: ${cancelling}.`;
+      });
+    });
+  addBackfill(schedules, open);
   schedules
     .command("rm")
     .description("delete schedules: cancels what has not started, keeps history")
@@ -103,7 +118,7 @@ export function addScheduleControls(schedules: Command, open: OpenSession): void
 
 function readUntil(session: Session, text: string | undefined): string | undefined {
   if (text === undefined) return undefined;
-  const instant = readMoment(text, session.around.clock.now());
+  const instant = readMoment(text, session.here());
   if (instant === null) throw wrongUsage(`--until: ${MOMENT_HINT}`);
   return toIso(instant);
 }

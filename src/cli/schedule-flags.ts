@@ -1,6 +1,7 @@
 import { type Command, Option } from "commander";
-import { type Instant, toIso } from "../schedule/instant.ts";
+import { toIso } from "../schedule/instant.ts";
 import { wrongUsage } from "./failures.ts";
+import type { Here } from "./local-moments.ts";
 import { MOMENT_HINT, readMoment } from "./moments.ts";
 import { type Flag, POLICIES, TIMING, WHAT } from "./schedule-flag-list.ts";
 
@@ -30,17 +31,17 @@ type Timing = Record<string, unknown>;
 type Body = Record<string, unknown> & { timing?: Timing };
 
 /** The fields that the flags name, arranged as the request wants them; `payload` is still the text of its flag. */
-export function bodyFromFlags(given: Flags, now: Instant): Body {
+export function bodyFromFlags(given: Flags, here: Here): Body {
   const body: Body = {};
-  for (const flag of [...WHAT, ...POLICIES]) put(body, flag, given, now);
-  const timing = timingFromFlags(given, now);
+  for (const flag of [...WHAT, ...POLICIES]) put(body, flag, given, here);
+  const timing = timingFromFlags(given, here);
   return timing === null ? body : { ...body, timing };
 }
 
 /** The timing that the flags name; without a kind where they only change a part of one. null: they name none. */
-export function timingFromFlags(given: Flags, now: Instant): Timing | null {
+export function timingFromFlags(given: Flags, here: Here): Timing | null {
   const body: Body = {};
-  for (const flag of TIMING) put(body, flag, given, now);
+  for (const flag of TIMING) put(body, flag, given, here);
   if (body.timing === undefined) return null;
   const { at: when, ...rest } = body.timing;
   const kinds = { cron: rest.expression, interval: rest.every_seconds, once: when, calendar: rest.times };
@@ -51,27 +52,32 @@ export function timingFromFlags(given: Flags, now: Instant): Timing | null {
   return {
     ...(named.length === 0 ? {} : { kind: named[0] }),
     ...rest,
-    ...(when === undefined ? {} : onceAt(String(when), now)),
+    ...(when === undefined ? {} : onceAt(String(when), here)),
   };
 }
 
-function onceAt(text: string, now: Instant): Timing {
-  if (/^\d{1,2}:\d\d(:\d\d)?$/.test(text)) return { time: text };
-  return { at: readInstant("--at", text, now, ', or a local time of day ("14:30")') };
+/** The zone in which a schedule's local times are meant: the one named now, the one it has, or the service's default. */
+export function zoneOf(given: Flags, timing: Flags = {}): string {
+  return [given.timezone, timing.timezone].find((zone) => typeof zone === "string") ?? "UTC";
 }
 
-function put(body: Body, { flags, field, moment, value }: Flag, given: Flags, now: Instant): void {
+function onceAt(text: string, here: Here): Timing {
+  if (/^\d{1,2}:\d\d(:\d\d)?$/.test(text)) return { time: text };
+  return { at: readInstant("--at", text, here, ', or a local time of day ("14:30")') };
+}
+
+function put(body: Body, { flags, field, moment, value }: Flag, given: Flags, here: Here): void {
   const option = new Option(flags);
   const raw = given[option.attributeName()];
   if (raw === undefined) return;
-  const read = moment ? readInstant(option.long!, String(raw), now, "") : value === undefined ? raw : value;
+  const read = moment ? readInstant(option.long!, String(raw), here, "") : value === undefined ? raw : value;
   const [head, below] = field.split(".") as [string, string | undefined];
   if (below === undefined) body[head] = read;
   else body[head] = { ...(body[head] as object | undefined), [below]: read };
 }
 
-function readInstant(flag: string, text: string, now: Instant, more: string): string {
-  const instant = readMoment(text, now);
+function readInstant(flag: string, text: string, here: Here, more: string): string {
+  const instant = readMoment(text, here);
   if (instant === null) throw wrongUsage(`${flag}: ${MOMENT_HINT}${more}`);
   return toIso(instant);
 }

@@ -8,7 +8,7 @@ import { MOMENT_HINT, readMoment, showDistance, showLocal, showMoment } from "./
 import { whole } from "./option-values.ts";
 import { colourOf } from "./paint.ts";
 import type { OpenSession } from "./program.ts";
-import { addTimingFlags, timingFromFlags } from "./schedule-flags.ts";
+import { addTimingFlags, timingFromFlags, zoneOf } from "./schedule-flags.ts";
 import { describeTiming } from "./schedule-view.ts";
 import type { Session } from "./session.ts";
 import type { Column } from "./table.ts";
@@ -30,7 +30,7 @@ export function addScheduleTimes(schedules: Command, open: OpenSession): void {
       const schedule = session.json ? null : await session.client.get<Schedule>(at`/v1/schedules/${name}`);
       session.show(found, () =>
         found.occurrences.length > 0
-          ? showOccurrences(session, found.occurrences, zoneOf(schedule?.timing), marks(found))
+          ? showOccurrences(session, found.occurrences, zoneOf({}, schedule?.timing), marks(found))
           : `Nothing is going to be due: the schedule is ${schedule?.state}.\n`,
       );
     });
@@ -52,9 +52,9 @@ export function addScheduleTimes(schedules: Command, open: OpenSession): void {
     )
     .action(async (name: string | undefined, flags) => {
       const session = open();
-      const timing = timingFromFlags(flags, session.around.clock.now());
+      const timing = timingFromFlags(flags, session.here(zoneOf(flags)));
       if (timing === null) throw wrongUsage("say when: --cron, --every, --at or --calendar (see --help)");
-      const after = flags.after === undefined ? undefined : readMoment(flags.after, session.around.clock.now());
+      const after = flags.after === undefined ? undefined : readMoment(flags.after, session.here(zoneOf(flags)));
       if (after === null) throw wrongUsage(`--after: ${MOMENT_HINT}`);
       const found = await session.client.post<Occurrences>("/v1/schedules/preview", {
         ...{ timing, count: flags.count, schedule: name, name: flags.name },
@@ -62,13 +62,9 @@ export function addScheduleTimes(schedules: Command, open: OpenSession): void {
       });
       const before =
         session.json || name === undefined ? null : await session.client.get<Schedule>(at`/v1/schedules/${name}`);
-      const zone = typeof timing.timezone === "string" ? timing.timezone : zoneOf(before?.timing);
+      const zone = zoneOf(flags, before?.timing);
       session.show(found, () => describePreview(session, found, zone, before));
     });
-}
-
-function zoneOf(timing: Schedule["timing"] | undefined): string {
-  return typeof timing?.timezone === "string" ? timing.timezone : "UTC";
 }
 
 function marks({ dst }: Occurrences): Map<string, string> {

@@ -1,10 +1,9 @@
 import type { Instant } from "../schedule/instant.ts";
 import type { Schedule } from "./answers.ts";
 import { showDuration, showMoment, showMomentAndDistance } from "./moments.ts";
-import { type Colour, colourOf } from "./paint.ts";
+import { colourOf } from "./paint.ts";
 import { inline, printable } from "./printable.ts";
-
-type Fact = readonly [string, string | null, (Colour | null)?];
+import type { Fact } from "./table.ts";
 
 /** When a schedule is due, in a few words. */
 export function describeTiming({ timing, triggers }: Pick<Schedule, "timing" | "triggers">): string {
@@ -70,6 +69,21 @@ function describeState({ state, paused_until, pause_note }: Schedule, now: Insta
   if (state !== "paused") return state;
   const until = paused_until === null ? "until it is resumed" : `until ${showMomentAndDistance(paused_until, now)}`;
   return `paused ${until}${pause_note === null ? "" : `: ${pause_note}`}`;
+}
+
+/** Why nothing of it is to be seen, as far as its state tells: `paused until …: disk swap; next …; last due …`. */
+export function describeWhereabouts(schedule: Schedule, now: Instant): string {
+  const { next_run_at, last_occurrence_at, problem, state, paused_at } = schedule;
+  const moment = (iso: string) => showMomentAndDistance(iso, now);
+  return [
+    describeState(schedule, now),
+    state === "paused" && paused_at !== null ? `since ${moment(paused_at)}` : null,
+    problem,
+    next_run_at === null ? "nothing is going to be due" : `next ${moment(next_run_at)}`,
+    last_occurrence_at === null ? "it has never been due" : `last due ${moment(last_occurrence_at)}`,
+  ]
+    .filter((part) => part !== null)
+    .join("; ");
 }
 
 function describeRetry({ max_attempts, backoff_seconds, multiplier, max_backoff_seconds }: Schedule["retry"]): string {

@@ -24,7 +24,7 @@ export async function act<Answer>(
   session: Session,
   name: string | undefined,
   selection: Selection,
-  verb: "pause" | "resume" | "trigger",
+  verb: keyof typeof DONE,
   body: object,
   people: (answer: Answer) => string,
 ): Promise<void> {
@@ -48,13 +48,14 @@ export function refuseSelection({ label: labels, dryRun }: Selection): void {
   if (dryRun) throw wrongUsage("--dry-run belongs to --label");
 }
 
-const DONE = { pause: "is paused", resume: "is resumed", trigger: "runs" } as const;
+const DONE = { pause: "is paused", resume: "is resumed", trigger: "runs", cancel: "runs asked to stop" } as const;
 
 function describeBulk({ dry_run, items }: BulkAnswer, verb: keyof typeof DONE): string {
   if (items.length === 0) return "No schedule carries these labels.\n";
-  const outcome = ({ run_id, problem }: BulkAnswer["items"][number]) => {
+  const outcome = ({ run_id, cancelling, problem }: BulkAnswer["items"][number]) => {
     if (dry_run) return `would ${verb}`;
-    return problem === null ? `${DONE[verb]}${run_id === null ? "" : `: ${run_id}`}` : `not done: ${inline(problem)}`;
+    if (problem !== null) return `not done: ${inline(problem)}`;
+    return `${DONE[verb]}${run_id === null ? "" : `: ${run_id}`}${cancelling === null ? "" : `: ${cancelling}`}`;
   };
   const room = Math.max(...items.map(({ name }) => width(inline(name))));
   return items.map((item) => `${pad(inline(item.name), room)}  ${outcome(item)}\n`).join("");

@@ -7,6 +7,8 @@ export interface Surroundings {
   readonly config: () => ClientConfig;
   readonly fetch: typeof fetch;
   readonly clock: Clock;
+  /** Where the person is, for "tomorrow 06:00". */
+  readonly timezone: string;
   readonly version: string;
   readonly out: Output;
   readonly err: Output;

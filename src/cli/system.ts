@@ -24,6 +24,7 @@ export function systemSurroundings(start: Pick<Surroundings, "serve" | "migrate"
     config: readClientConfig,
     fetch,
     clock: systemClock,
+    timezone: Intl.DateTimeFormat().resolvedOptions().timeZone ?? "UTC",
     version,
     out: output(process.stdout, plain),
     err: output(process.stderr, plain),

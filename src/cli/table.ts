@@ -65,8 +65,10 @@ function fitWidths(natural: readonly number[], columns: readonly Column<never>[]
   return widths;
 }
 
+export type Fact = readonly [name: string, value: string | null, colour?: Colour | null];
+
 /** Names and values below each other; what is null is left out. */
-export function facts(output: Output, pairs: readonly (readonly [string, string | null, (Colour | null)?])[]): string {
+export function facts(output: Output, pairs: readonly Fact[]): string {
   const shown = pairs.filter(([, value]) => value !== null);
   const room = Math.max(...shown.map(([name]) => width(name)));
   return shown

@@ -73,6 +73,7 @@ export async function pocketwatch(world: World, ...argv: string[]): Promise<Outc
       },
       after: () => () => {},
     },
+    timezone: "Europe/Berlin",
     version: "1.2.3",
     out: stream((text) => (out += text)),
     err: stream((text) => (err += text)),

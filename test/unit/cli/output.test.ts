@@ -1,8 +1,17 @@
 import { execFileSync } from "node:child_process";
 import { describe, expect, test } from "vitest";
-import { readDuration, readMoment, showDistance, showDuration, showMoment } from "../../../src/cli/moments.ts";
+import {
+  readDuration,
+  readMoment,
+  readPastMoment,
+  showDistance,
+  showDuration,
+  showMoment,
+} from "../../../src/cli/moments.ts";
 import { width } from "../../../src/cli/printable.ts";
 import { NOW, pocketwatch, schedule } from "./fake-surroundings.ts";
+
+const HERE = { now: NOW, timezone: "Europe/Berlin" };
 
 const long = schedule({
   name: "a name of a schedule that goes on and on for longer than any terminal is wide, and then some",
@@ -68,16 +77,54 @@ describe("durations and instants", () => {
   test.each([
     [0, "0s"],
     [0.25, "250ms"],
+    [0.7, "700ms"],
+    [1.24, "1.2s"],
     [59.6, "1m"],
     [5_400, "1h30m"],
     [1_209_600, "14d"],
   ])("%d s", (seconds, text) => expect(showDuration(seconds)).toBe(text));
 
   test("an instant, or from now", () => {
-    expect(readMoment("2026-11-21T11:00:00+01:00", NOW)).toBe(NOW);
-    expect(readMoment("+1h", NOW)).toBe(NOW + 3_600_000);
-    expect(readMoment("2026-11-21T11:00:00", NOW)).toBeNull();
-    expect(readMoment("+x", NOW)).toBeNull();
+    expect(readMoment("2026-11-21T11:00:00+01:00", HERE)).toBe(NOW);
+    expect(readMoment("+1h", HERE)).toBe(NOW + 3_600_000);
+    expect(readMoment("2026-11-21T11:00:00", HERE)).toBeNull();
+    expect(readMoment("+x", HERE)).toBeNull();
+    expect(readPastMoment("1h", HERE)).toBe(NOW - 3_600_000);
+    expect(readPastMoment("2026-11-21T11:00:00+01:00", HERE)).toBe(NOW);
+  });
+
+  // NOW is Saturday 2026-11-21, 11:00 in Berlin.
+  test.each([
+    ["monday", "2026-11-22T23:00:00.000Z"],
+    ["Monday 06:00", "2026-11-23T05:00:00.000Z"],
+    ["saturday 10:59", "2026-11-28T09:59:00.000Z"],
+    ["saturday 11:01", "2026-11-21T10:01:00.000Z"],
+    ["tomorrow", "2026-11-21T23:00:00.000Z"],
+    ["tomorrow 06:30", "2026-11-22T05:30:00.000Z"],
+    ["today 18:00", "2026-11-21T17:00:00.000Z"],
+    ["10:00", "2026-11-22T09:00:00.000Z"],
+    ["2027-03-28 02:30", "2027-03-28T01:00:00.000Z"],
+    ["2026-02-30", null],
+    ["someday", null],
+    ["monday 25:00", null],
+    ["monday  06:00", null],
+    ["", null],
+  ])("a local day and time ahead: %j", (text, iso) => {
+    const instant = readMoment(text, HERE);
+    expect(instant && new Date(instant).toISOString()).toBe(iso);
+  });
+  test.each([
+    ["yesterday", "2026-11-19T23:00:00.000Z"],
+    ["yesterday 18:00", "2026-11-20T17:00:00.000Z"],
+    ["today", "2026-11-20T23:00:00.000Z"],
+    ["saturday", "2026-11-20T23:00:00.000Z"],
+    ["monday", "2026-11-15T23:00:00.000Z"],
+    ["12:00", "2026-11-20T11:00:00.000Z"],
+    ["2026-11-01", "2026-10-31T23:00:00.000Z"],
+    ["soon", null],
+  ])("a local day and time back: %j", (text, iso) => {
+    const instant = readPastMoment(text, HERE);
+    expect(instant && new Date(instant).toISOString()).toBe(iso);
   });
 
   test("for people", () => {
@@ -101,7 +148,7 @@ describe("completion", () => {
     expect(complete("schedules", "p")).toEqual(["pause", "preview"]);
     expect(complete("schedules", "add", "--max-")).toEqual(["--max-attempts", "--max-backoff", "--max-runs"]);
     expect(complete("schedules", "add", "--name", "x", "--priority", "")).toEqual(["high", "normal", "low"]);
-    expect(complete("completion", "")).toEqual(["bash", "zsh"]);
+    expect(complete("completion", "")).toEqual(["bash", "zsh", "fish"]);
     expect(complete("runs", "list", "--js")).toEqual(["--json"]);
   });
 
