@@ -1,24 +1,27 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect } from "amqplib";
 import { median, percentile } from "./support/figures.ts";
+import { report } from "./support/report.ts";
 import { PREFIX, startService } from "./support/service.ts";
 import { startServices } from "./support/services.ts";
 
 /*
  * Schedules due at distinct instants, one every 60 ms, with the 30 s poll: from the nominal instant until a consumer has the
- * trigger. Beside it one publish → consume hop on the same broker. `tsx bench/lateness.ts [count]`
+ * trigger. Beside it, in the same round, one publish → consume hop on the same broker. `tsx bench/lateness.ts [count] [rounds]`
  */
 const COUNT = Number(process.argv[2] ?? 1_000);
+const ROUNDS = Number(process.argv[3] ?? 5);
 const SPACING_MS = 60;
+const HOPS = 200;
 const QUEUE = `${PREFIX}.work.scout.trigger.v1`;
 
 const services = await startServices();
 const service = await startService(services);
 const connection = await connect(services.broker.url, { noDelay: true });
+const channel = await connection.createConfirmChannel();
 try {
-  const channel = await connection.createConfirmChannel();
-  const hops: number[] = [];
-  const lateness: number[] = [];
+  let hops: number[] = [];
+  let lateness: number[] = [];
   await channel.consume(
     QUEUE,
     (message) => {
@@ -29,7 +32,46 @@ try {
     },
     { noAck: true },
   );
-  for (let index = 0; index < 200; index += 1) {
+  const rounds: { hop: number; p50: number; p99: number; max: number }[] = [];
+  for (let round = 0; round < ROUNDS; round += 1) {
+    hops = [];
+    lateness = [];
+    await hop();
+    await scheduleAll(round);
+    while (lateness.length < COUNT) await sleep(100);
+    rounds.push({
+      hop: median(hops),
+      p50: median(lateness),
+      p99: percentile(lateness, 99),
+      max: Math.max(...lateness),
+    });
+    console.error(JSON.stringify(rounds.at(-1)));
+  }
+  const what = `${COUNT.toLocaleString("en")} schedules over ${(COUNT * SPACING_MS) / 1_000} s, instant → consumer`;
+  const floor = rounds.map((round) => round.hop);
+  for (const [name, limit] of [
+    ["p50", 20],
+    ["p99", 50],
+    ["max", null],
+  ] as const) {
+    report({
+      benchmark: "lateness",
+      figure: `${what}, ${name}`,
+      unit: "ms",
+      rounds: rounds.map((round) => round[name]),
+      floor: name === "p50" ? floor : undefined,
+      limit: limit === null ? undefined : { of: "median", value: limit },
+    });
+  }
+} finally {
+  await connection.close();
+  await service.stop();
+  await services.stop();
+}
+
+/** One message at a time from here to here. */
+async function hop(): Promise<void> {
+  for (let index = 0; index < HOPS; index += 1) {
     const body = JSON.stringify({ data: { hop: performance.now() } });
     channel.publish(`${PREFIX}.triggers`, "scout.trigger.v1", Buffer.from(body), {
       persistent: true,
@@ -38,28 +80,15 @@ try {
     await channel.waitForConfirms();
     await sleep(10);
   }
+}
+
+async function scheduleAll(round: number): Promise<void> {
   const start = Date.now() + 3_000 + COUNT / 5;
   await services.sql.query(
     `INSERT INTO schedules (name, kind, run_at, action, payload)
-     SELECT 'once ' || n, 'once', to_timestamp(($1::double precision + n * $2) / 1000), 'scout.trigger',
+     SELECT 'once ' || $4::int || ' ' || n, 'once', to_timestamp(($1::double precision + n * $2) / 1000), 'scout.trigger',
        '{"source": "stratninja", "max_strategies": 20}'
      FROM generate_series(1, $3) AS n`,
-    [start, SPACING_MS, COUNT],
+    [start, SPACING_MS, COUNT, round],
   );
-  while (lateness.length < COUNT) await sleep(100);
-  const figures = {
-    benchmark: "lateness",
-    schedules: COUNT,
-    hop_p50_ms: Number(median(hops).toFixed(2)),
-    p50_ms: median(lateness),
-    p95_ms: percentile(lateness, 95),
-    p99_ms: percentile(lateness, 99),
-    max_ms: Math.max(...lateness),
-  };
-  console.table([figures]);
-  console.log(JSON.stringify(figures));
-} finally {
-  await connection.close();
-  await service.stop();
-  await services.stop();
 }

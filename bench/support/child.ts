@@ -8,14 +8,15 @@ export interface BenchChild {
   line(): Promise<string>;
 }
 
-/** Runs a script of this folder in a process of its own. */
+/** Runs a script of this folder, or a compiled one at an absolute path, in a process of its own. */
 export function runChild(
   script: string,
   args: readonly string[],
   environment: Record<string, string> = {},
 ): BenchChild {
   const path = fileURLToPath(new URL(script, import.meta.url));
-  const child = spawn(process.execPath, [...profiling(script), "--import", "tsx", path, ...args], {
+  const loader = script.endsWith(".ts") ? ["--import", "tsx"] : [];
+  const child = spawn(process.execPath, [...profiling(script), ...loader, path, ...args], {
     stdio: ["pipe", "pipe", "inherit"],
     env: { PATH: process.env.PATH, ...environment },
   });
@@ -35,5 +36,5 @@ export function runChild(
 /** `CPU_PROF=<directory>` writes a profile of the service there (`--cpu-prof`). */
 function profiling(script: string): string[] {
   const directory = process.env.CPU_PROF;
-  return directory && script.endsWith("main.ts") ? ["--cpu-prof", "--cpu-prof-dir", directory] : [];
+  return directory && script.endsWith("/main.js") ? ["--cpu-prof", "--cpu-prof-dir", directory] : [];
 }

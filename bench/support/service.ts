@@ -1,12 +1,14 @@
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { buildService, CHECKOUT } from "../../test/support/build.ts";
 import { type BenchChild, runChild } from "./child.ts";
 import type { BenchServices } from "./services.ts";
 
 export const PREFIX = "bench";
 
-/** The service as a process of its own on the benchmark's servers; resolves once it is ready. */
+/** The service as it is deployed, compiled, in a process of its own on the benchmark's servers; resolves once it is ready. */
 export async function startService(services: BenchServices): Promise<BenchChild & { stop(): Promise<void> }> {
-  const service = runChild("../../src/main.ts", ["serve"], {
+  const service = runChild(join(await buildService(CHECKOUT), "dist/main.js"), ["serve"], {
     DATABASE_URL: services.postgres.url,
     AMQP_URL: services.broker.url,
     TOPOLOGY_PREFIX: PREFIX,

@@ -1,0 +1,117 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { fire } from "../src/passes/fire.ts";
+import { cores, cpuSeconds, residentMegabytes } from "./support/cpu.ts";
+import { connected, freshDatabase, insertPlannedSchedules } from "./support/databases.ts";
+import { milliseconds, openPasses, type Passes } from "./support/passes.ts";
+import { report } from "./support/report.ts";
+import { startService } from "./support/service.ts";
+import { startServices } from "./support/services.ts";
+
+/*
+ * The fire pass with 1,000 schedules due, drawn anew each time, among 1,000 to a million; each size has a database of its
+ * own on one server, and every round measures all of them. Then the service itself with the million: its memory while it
+ * plans a thousand edits and fires, and its processor while nothing is due. `tsx bench/scale.ts [most schedules] [rounds]`
+ */
+const MOST = Number(process.argv[2] ?? 1_000_000);
+const ROUNDS = Number(process.argv[3] ?? 25);
+const SIZES = [1_000, 10_000, 100_000, 1_000_000].filter((size) => size <= MOST);
+const DUE = 1_000;
+const WARM_UP = 5;
+const IDLE_SECONDS = 35;
+
+const services = await startServices();
+try {
+  const databases: { size: number; url: string; passes: Passes; times: number[] }[] = [];
+  for (const size of SIZES) {
+    const url = await freshDatabase(services.postgres.url, `scale_${size}`);
+    await insertPlannedSchedules(url, size);
+    databases.push({ size, url, passes: await openPasses(url), times: [] });
+  }
+  for (let round = -WARM_UP; round < ROUNDS; round += 1) {
+    for (const { passes, size, times } of databases) {
+      await makeDue(passes, size);
+      const ms = await milliseconds(async () => {
+        const fired = await fire(passes.deps);
+        await fired.published;
+        if (fired.fired !== DUE) throw new Error(`${fired.fired} of ${DUE} schedules fired`);
+      });
+      if (round >= 0) times.push(ms);
+    }
+  }
+  const [smallest] = databases;
+  for (const { size, times } of databases) {
+    report({
+      benchmark: "scale",
+      figure: `fire pass, ${DUE.toLocaleString("en")} due among ${size.toLocaleString("en")}`,
+      unit: "ms",
+      rounds: times,
+      floor: size === smallest!.size ? undefined : smallest!.times,
+      limit: size === 1_000_000 ? { of: "ratio", value: 1.1 } : undefined,
+    });
+  }
+  const largest = databases.at(-1)!;
+  for (const { passes } of databases) await passes.close();
+  await serve(largest.url);
+} finally {
+  await services.stop();
+}
+
+/** Draws the schedules that are due next; what fired before has ended, or overlap would hold its successors back. */
+async function makeDue({ database }: Passes, size: number): Promise<void> {
+  await database.transaction(async (tx) => {
+    await tx.query(
+      "UPDATE runs SET status = 'completed', completed_at = now(), deadline_at = NULL WHERE deadline_at IS NOT NULL",
+    );
+    await tx.query(
+      `UPDATE schedules SET next_run_at = now() WHERE id IN (
+         SELECT md5('schedule ' || n)::uuid FROM (
+           SELECT DISTINCT floor(random() * ${size})::int AS n FROM generate_series(1, ${size === DUE ? 20 * DUE : 2 * DUE})) AS drawn
+         LIMIT ${DUE})`,
+    );
+  });
+}
+
+async function serve(url: string): Promise<void> {
+  const service = await startService({ ...services, postgres: { ...services.postgres, url } });
+  const sql = await connected(url);
+  const pid = service.process.pid!;
+  const memory: number[] = [];
+  const busy: number[] = [];
+  try {
+    for (let round = 0; round < 5; round += 1) {
+      await sql.query(
+        "UPDATE schedules SET description = 'round ' || $1 WHERE id IN (SELECT id FROM schedules LIMIT 1000)",
+        [round],
+      );
+      while ((await sql.query("SELECT FROM schedules WHERE needs_planning LIMIT 1")).rowCount !== 0) await sleep(50);
+      memory.push(residentMegabytes(pid));
+    }
+    await sql.query("VACUUM ANALYZE schedules");
+    await sleep(2_000);
+    for (let round = 0; round < 5; round += 1) {
+      const before = await cpuSeconds(pid);
+      await sleep((IDLE_SECONDS * 1_000) / 5);
+      const used = cores(before, await cpuSeconds(pid), IDLE_SECONDS / 5);
+      busy.push(used.service * 100);
+      memory.push(residentMegabytes(pid));
+    }
+  } finally {
+    await sql.end();
+    await service.stop();
+  }
+  const among = `${MOST.toLocaleString("en")} schedules`;
+  report({
+    benchmark: "scale",
+    figure: `resident memory, ${among}`,
+    unit: "MB",
+    rounds: memory,
+    limit: { of: "median", value: 200 },
+  });
+  report({
+    benchmark: "scale",
+    figure: `idle processor, ${among}`,
+    unit: "% of a core",
+    rounds: busy,
+    limit: { of: "median", value: 1 },
+  });
+}

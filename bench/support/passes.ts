@@ -1,0 +1,62 @@
+import { fileURLToPath } from "node:url";
+import { pino } from "pino";
+import { type ActionRegistry, loadActions } from "../../src/contracts/action-registry.ts";
+import { connect, type Database } from "../../src/database/connection.ts";
+import { ensurePools } from "../../src/database/pools.ts";
+import type { Deps } from "../../src/deps.ts";
+import { plan } from "../../src/passes/plan.ts";
+import { systemClock } from "../../src/runtime/clock.ts";
+import { createMetrics } from "../../src/runtime/metrics.ts";
+import { PREFIX } from "./service.ts";
+
+const CONTRACTS = fileURLToPath(new URL("../../contracts", import.meta.url));
+
+export interface Passes {
+  readonly deps: Deps;
+  readonly database: Database;
+  close(): Promise<void>;
+}
+
+/**
+ * What the passes need, in this process and without loops, so that one pass can be timed. The broker is a publisher that
+ * confirms everything at once: what is compared is a database with another, and a broker's noise would cover it.
+ */
+export async function openPasses(url: string): Promise<Passes> {
+  const logger = pino({ level: "warn" }, pino.destination(2));
+  const database = connect({ url, logger });
+  const registry: ActionRegistry = await loadActions(CONTRACTS);
+  await database.transaction((tx) =>
+    ensurePools(
+      tx,
+      registry.list().flatMap((action) => action.pool ?? []),
+    ),
+  );
+  const deps: Deps = {
+    database,
+    publisher: {
+      ready: true,
+      onChange: () => () => {},
+      publish: async (messages) => messages.map(() => "confirmed" as const),
+    },
+    actions: () => registry,
+    reloadActions: async () => [],
+    clock: systemClock,
+    logger,
+    metrics: createMetrics(),
+    instance: "bench",
+    prefix: PREFIX,
+    wake: () => {},
+  };
+  return { deps, database, close: () => database.close() };
+}
+
+/** Plans everything that waits for it. */
+export async function planAll(deps: Deps): Promise<void> {
+  while ((await plan(deps)).full);
+}
+
+export async function milliseconds(work: () => Promise<unknown>): Promise<number> {
+  const began = performance.now();
+  await work();
+  return performance.now() - began;
+}
