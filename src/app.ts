@@ -148,10 +148,9 @@ export async function startApp(config: Config): Promise<App> {
 
   async function end(): Promise<true> {
     tokens?.stop();
-    await http.close();
-    await running;
-    await listener.stop();
-    await loops?.stop();
+    // Claiming ends at once, whatever else takes its time; a start that is under way has its loops only afterwards.
+    await Promise.all([loops?.stop(), http.close(), running]);
+    await Promise.all([loops?.stop(), listener.stop()]);
     await broker.close(CLOSE_TIMEOUT_MS);
     await database.close();
     return true;

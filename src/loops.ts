@@ -38,8 +38,12 @@ export function startLoops(deps: Deps, options: LoopsOptions): Loops {
   const loops = new Map<string, Loop>();
   const reports = () => Object.fromEntries([...loops].map(([name, loop]) => [name, loop.report]));
 
+  let stopping = false;
+
   const publishing = (pass: () => Promise<PassResult & { published: Promise<void> }>) => async () => {
     await lanes.room();
+    // A stop may have come while the broker kept every lane.
+    if (stopping) return { full: false, next_in_ms: null };
     const result = await pass();
     lanes.add(result.published);
     return result;
@@ -72,6 +76,7 @@ export function startLoops(deps: Deps, options: LoopsOptions): Loops {
     },
     reports,
     async stop() {
+      stopping = true;
       await Promise.all([...loops.values()].map((loop) => loop.stop()));
       await lanes.idle();
     },
