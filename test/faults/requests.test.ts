@@ -1,17 +1,9 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import { waitFor } from "../support/wait-for.ts";
+import { post } from "./http.ts";
 import { MIXED } from "./plan.ts";
 import { scenario } from "./scenario.ts";
-import type { FaultInstance, World } from "./world.ts";
 
-/* 19 and 26: requests that race each other, what consumers say, and themselves. */
-
-const post = (instance: FaultInstance, path: string, body: object, headers: Record<string, string> = {}) =>
-  fetch(`${instance.http}/v1/${path}`, {
-    method: "POST",
-    headers: { "content-type": "application/json", ...headers },
-    body: JSON.stringify(body),
-  });
+/* 26: requests that come again and again. */
 
 scenario({
   name: "26 the same Idempotency-Key from 50 clients at once, ten times",
@@ -61,42 +53,3 @@ scenario({
     if (row!.n !== 10) throw new Error(`${row!.n} runs for 10 commands`);
   },
 });
-
-scenario({
-  name: "19 cancel racing completion and trigger",
-  together: true,
-  plan: [{ name: "raced", count: 10, every: 1, columns: { overlap: "buffer_all", catchup: "all" } }],
-  async start(world) {
-    await Promise.all([world.startInstance("a"), world.startInstance("b")]);
-    let turn = 0;
-    world.startConsumer({
-      async work({ data }, say, ack) {
-        await say("started");
-        ack();
-        const instance = world.instances[turn++ % 2]!;
-        // All three at once, in a different order each time.
-        const wait = () => sleep(Math.random() * 20);
-        await Promise.all([
-          wait().then(() => say("completed")),
-          wait().then(() => post(instance, `runs/${data.run_id}/cancel`, {})),
-          turn % 5 === 0 && wait().then(() => trigger(instance, data.schedule_name!)),
-        ]);
-      },
-    });
-  },
-  fault: async () => {},
-  // Whoever was first has won; the other one's word changes nothing.
-  expectations: { late: true, ends: ["completed", "cancelled"] },
-  settle_seconds: 90,
-  check: oneEndEach,
-});
-
-const trigger = (instance: FaultInstance, name: string) =>
-  post(instance, `schedules/${encodeURIComponent(name)}/trigger`, {});
-
-async function oneEndEach(world: World): Promise<void> {
-  const rows = await world.rows<{ status: string; n: number }>(
-    "SELECT status, count(*)::int AS n FROM runs WHERE completed_at IS NOT NULL GROUP BY 1 ORDER BY 1",
-  );
-  console.log(`cancel racing completion: ${JSON.stringify(rows)}`);
-}

@@ -1,10 +1,9 @@
-import pg from "pg";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { affectedByEnds } from "../../src/database/waiting-runs.ts";
 import { ingest } from "../../src/passes/ingest.ts";
 import { occurrenceRunId } from "../../src/schedule/run-id.ts";
 import { delivery, type Life, NOON, startLife } from "../support/life.ts";
-import { holdRow } from "../support/row-lock.ts";
+import { holdSession } from "../support/row-lock.ts";
 import type { TestService } from "../support/service.ts";
 
 let life: Life;
@@ -135,20 +134,18 @@ describe("the previous run ends between fire's look and its commit", () => {
     const [first] = await life.runs();
     await life.at(120);
     // Somebody holds the new run's id: fire has looked (busy) and decided (wait), and stands before its insert.
-    const held = new pg.Client(life.service.url);
-    await held.connect();
-    await held.query("BEGIN");
+    const held = await holdSession(life.service);
     const second = occurrenceRunId(id, s(120));
-    await held.query(
+    await held.client.query(
       `INSERT INTO runs (id, action, action_version, trigger_type, scheduled_for) VALUES ($1, 'x', 1, 'manual', now())`,
       [second],
     );
     const firing = life.fire();
-    await waitersFor(1);
+    await held.waiter(1);
     await ingest(life.deps, [delivery(first!, "completed")]);
     expect(await affected(id)).toEqual([]);
-    await held.query("ROLLBACK");
-    await held.end();
+    await held.client.query("ROLLBACK");
+    await held.release();
     await firing;
     expect(await life.run(second)).toMatchObject({ status: "pending", status_reason: null });
   });
@@ -167,11 +164,6 @@ describe("the previous run ends between fire's look and its commit", () => {
   });
 
   const affected = (id: string) => life.service.database.transaction((tx) => affectedByEnds(tx, [id], [id]));
-  async function waitersFor(count: number) {
-    const probe = await holdRow(life.service, "00000000-0000-0000-0000-000000000000");
-    await probe.waiter(count);
-    await probe.release();
-  }
 });
 
 describe("two instances at once", () => {
