@@ -29,3 +29,23 @@ export async function buildService(source = process.env.FAULTS_SOURCE ?? CHECKOU
   await symlink(join(CHECKOUT, "node_modules"), join(root, "node_modules"));
   return root;
 }
+
+/** Whether this clone knows the revision; a shallow one, or an archive, may not. */
+export async function hasRevision(revision: string): Promise<boolean> {
+  const found = run("git", ["cat-file", "-e", `${revision}^{commit}`], { cwd: CHECKOUT });
+  return found.then(
+    () => true,
+    () => false,
+  );
+}
+
+/** Compiles the service as it stood then, against the packages of now. */
+export async function buildRevision(revision: string): Promise<string> {
+  const source = await mkdtemp(join(tmpdir(), "pocketwatch-revision-"));
+  onOurEnd('rm -rf -- "$1"', [source]);
+  const archive = join(source, "revision.tar");
+  await run("git", ["archive", "--output", archive, revision], { cwd: CHECKOUT });
+  await run("tar", ["-xf", archive, "-C", source]);
+  await symlink(join(CHECKOUT, "node_modules"), join(source, "node_modules"));
+  return buildService(source);
+}
