@@ -114,29 +114,31 @@ scenario({
 });
 
 scenario({
-  name: "7 silent partition of one instance from the broker, 25 s",
+  name: "7 silent partition of one instance from the broker, 60 s",
   together: true,
   async fault(world) {
     await world.at(2);
     world.instance("a").toBroker.stall();
-    await world.at(27);
+    await world.at(62);
     world.instance("a").toBroker.resume();
   },
-  seconds: 28,
+  seconds: 63,
   settle_seconds: 90,
+  expectations: { delay: 90 },
 });
 
 scenario({
-  name: "7 silent partition of everybody from the broker, 25 s",
+  name: "7 silent partition of everybody from the broker, 60 s",
   together: true,
   async fault(world) {
     await world.at(2);
     for (const proxy of proxies(world)) proxy.stall();
-    await world.at(27);
+    await world.at(62);
     for (const proxy of proxies(world)) proxy.resume();
   },
-  seconds: 28,
+  seconds: 63,
   settle_seconds: 90,
+  expectations: { delay: 90 },
 });
 
 scenario({

@@ -1,5 +1,6 @@
 import { METHOD } from "../support/amqp-proxy.ts";
 import { hesitantWork } from "../support/ledger-consumer.ts";
+import { waitFor } from "../support/wait-for.ts";
 import { MIXED, UNHINDERED } from "./plan.ts";
 import { replaceDead, scenario, startDoomed, startHesitant } from "./scenario.ts";
 
@@ -16,6 +17,31 @@ for (const [gap, words] of [
 ] as const) {
   scenario({ name: `1 kill -9 ${words}`, start: startDoomed(gap), fault: replaceDead, together: true });
 }
+
+scenario({
+  name: "1 kill -9 between commit and publish, polling every 30 s: its sibling knows when the lease expires",
+  together: true,
+  async start(world) {
+    const environment = { POLL_INTERVAL_SECONDS: "30" };
+    await world.startInstance("doomed", { environment, failpoint: "lease_committed:kill" });
+    await world.startInstance("sibling", { environment });
+    world.startConsumer();
+  },
+  async fault(world) {
+    await waitFor(() => !world.instance("doomed").running, { timeoutMs: 30_000, describe: "its death" });
+  },
+  async check(world) {
+    const runs = await world.rows<{ id: string; at: number }>(
+      "SELECT id, (extract(epoch FROM dispatched_at) * 1000)::float8 AS at FROM runs WHERE dispatched_at IS NOT NULL",
+    );
+    const dispatched = new Map(runs.map(({ id, at }) => [id, at]));
+    const longest = Math.max(
+      ...world.consumers[0]!.deliveries.map(({ data, at }) => at - (dispatched.get(data.run_id) ?? at)),
+    );
+    // The lease, and three seconds for a busy machine.
+    if (longest < 10_000 || longest > 18_000) throw new Error(`a run was under way for ${Math.round(longest)} ms`);
+  },
+});
 
 scenario({
   name: "1 kill -9 between confirm and the end of the lease",

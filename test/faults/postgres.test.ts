@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
+import { MIXED } from "./plan.ts";
 import { scenario } from "./scenario.ts";
 import type { World } from "./world.ts";
 
@@ -8,41 +9,43 @@ import type { World } from "./world.ts";
 const proxies = (world: World) => world.instances.map((instance) => instance.toPostgres);
 
 scenario({
-  name: "7 silent partition of one instance from Postgres, 25 s",
+  name: "7 silent partition of one instance from Postgres, 60 s",
   together: true,
   async fault(world) {
     await world.at(2);
     world.instance("a").toPostgres.stall();
-    await world.at(27);
+    await world.at(62);
     world.instance("a").toPostgres.resume();
   },
-  seconds: 28,
+  seconds: 63,
   settle_seconds: 90,
+  expectations: { delay: 90 },
 });
 
 scenario({
-  name: "7 silent partition of everybody from Postgres, 20 s",
+  name: "7 silent partition of everybody from Postgres, 60 s",
   together: true,
   async fault(world) {
     await world.at(2);
     for (const proxy of proxies(world)) proxy.stall();
-    await world.at(22);
+    await world.at(62);
     for (const proxy of proxies(world)) proxy.resume();
   },
-  seconds: 23,
+  seconds: 63,
   settle_seconds: 90,
+  expectations: { delay: 90 },
 });
 
 scenario({
-  name: "7 one instance cut off from Postgres for 20 s: the other one takes the status updates that it holds",
+  name: "7 one instance cut off from Postgres for 60 s: the other one takes the status updates that it holds",
   together: true,
   async fault(world) {
     await world.at(2);
     world.instance("a").toPostgres.refuse();
-    await world.at(22);
+    await world.at(62);
     world.instance("a").toPostgres.resume();
   },
-  seconds: 23,
+  seconds: 63,
   async check(world) {
     const [row] = await world.rows<{ longest: number }>(
       "SELECT extract(epoch FROM max(completed_at - dispatched_at))::float8 AS longest FROM runs",
@@ -91,8 +94,9 @@ scenario({
 });
 
 scenario({
-  name: "20 a transaction held open for 20 s, with a snapshot and locks on schedules",
+  name: "20 a transaction held open for 120 s under load, with a snapshot and locks on schedules",
   together: true,
+  plan: [...MIXED, { name: "load", count: 60, every: 1, columns: { overlap: "allow", catchup: "all" } }],
   async fault(world) {
     const [reader, editor] = [1, 2].map(() => new pg.Client({ connectionString: world.databaseUrl }));
     await Promise.all([reader!.connect(), editor!.connect()]);
@@ -102,13 +106,15 @@ scenario({
     await editor!.query(
       "UPDATE schedules SET description = 'held' WHERE name IN ('steady 0', 'exclusive 0', 'fleet 0')",
     );
-    await world.at(20);
+    await world.at(120);
     for (const holder of [reader!, editor!]) {
       await holder.query("COMMIT");
       await holder.end();
     }
   },
-  seconds: 21,
+  seconds: 121,
+  settle_seconds: 90,
+  expectations: { delay: 150 },
 });
 
 scenario({

@@ -5,9 +5,10 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { hesitantWork } from "../support/ledger-consumer.ts";
 import { waitFor } from "../support/wait-for.ts";
+import { CAPPED } from "./contracts.ts";
 import { UNHINDERED } from "./plan.ts";
-import { scenario, startPair } from "./scenario.ts";
-import type { FaultInstance, World } from "./world.ts";
+import { scenario } from "./scenario.ts";
+import type { FaultInstance } from "./world.ts";
 
 /* 11, 18 and 22: processes that stand still, that have another idea of the time, or too much to do. */
 
@@ -135,27 +136,40 @@ scenario({
   },
 });
 
+const IN_FLIGHT = 50;
+
+scenario({
+  name: `22 10,000 runs through a pool of ${IN_FLIGHT}, three instances, one of them killed: never more in flight`,
+  plan: [{ name: "pooled", count: 1_000, every: 1, action: CAPPED, columns: { overlap: "allow", catchup: "all" } }],
+  seconds: 9,
+  settle_seconds: 240,
+  async start(world) {
+    await world.rows("UPDATE pools SET max_in_flight = $1 WHERE name = 'capped'", [IN_FLIGHT]);
+    await Promise.all(["a", "b", "c"].map((name) => world.startInstance(name)));
+    world.startConsumer({ work: (_trigger, say) => say("completed") });
+  },
+  async fault(world) {
+    let most = 0;
+    let left = 1;
+    for (let looks = 0; left > 0; looks++) {
+      const [row] = await world.rows<{ in_flight: number; left: number }>(
+        `SELECT count(*) FILTER (WHERE status IN ('dispatched', 'running'))::int AS in_flight,
+           10000 - count(completed_at)::int AS left FROM runs`,
+      );
+      most = Math.max(most, row!.in_flight);
+      left = row!.left;
+      if (most > IN_FLIGHT) throw new Error(`${most} runs in flight`);
+      if (looks === 200) await world.instance("a").kill();
+      await sleep(20);
+    }
+    console.log(`22, most in flight: ${most} of ${IN_FLIGHT}`);
+    if (most < IN_FLIGHT || world.instance("a").running) throw new Error("the pool was never full, or nobody died");
+  },
+  expectations: { delay: 240 },
+});
+
 /** `R`, `S`, `T` (stopped) …, as the system says. */
 async function processState({ pid }: FaultInstance): Promise<string | undefined> {
   const stat = await readFile(`/proc/${pid}/stat`, "utf8");
   return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[0];
 }
-
-async function shutDownUnderLoad(world: World): Promise<void> {
-  // One instance at a time is replaced, as a rolling restart does.
-  for (const [at, name] of [
-    [2, "a"],
-    [5, "b"],
-  ] as const) {
-    await world.at(at);
-    const [how] = await Promise.all([world.instance(name).stop(), world.startInstance(`${name}2`)]);
-    if (how !== "exit code 0") throw new Error(`${name} ended with ${how}`);
-  }
-}
-
-scenario({
-  name: "shutdown: rolling restart (SIGTERM) under load",
-  together: true,
-  start: startPair,
-  fault: shutDownUnderLoad,
-});
