@@ -97,7 +97,11 @@ async function times(ask: (tx: Tx) => Promise<unknown>): Promise<number[]> {
   return measured;
 }
 
-async function measure(list: string, table: string, ask: (tx: Tx) => Promise<{ id: string }[]>): Promise<Figure> {
+async function measure(
+  list: string,
+  table: string,
+  ask: (tx: Tx) => Promise<readonly { id: string }[]>,
+): Promise<Figure> {
   const rows = await database.transaction(ask);
   const ids = rows.map((row) => row.id);
   const all = await times(ask);
@@ -193,10 +197,12 @@ try {
   };
   const figures: Figure[] = [];
   for (const [name, { before = null, ...filter }] of Object.entries(runFilters)) {
-    figures.push(await measure(`runs: ${name}`, "runs", (tx) => listRuns(tx, filter, { before, limit: PAGE })));
+    figures.push(
+      await measure(`runs: ${name}`, "runs", async (tx) => (await listRuns(tx, filter, { before, limit: PAGE })).rows),
+    );
   }
   for (const [name, { after = null, ...filter }] of Object.entries(scheduleFilters)) {
-    const ask = (tx: Tx) => listSchedules(tx, filter, { after, limit: PAGE });
+    const ask = async (tx: Tx) => (await listSchedules(tx, filter, { after, limit: PAGE })).rows;
     figures.push(await measure(`schedules: ${name}`, "schedules", ask));
   }
   figures.push(await measure("triggers", "schedules", (tx) => listTriggered(tx, "", PAGE)));

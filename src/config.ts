@@ -63,6 +63,7 @@ const schema = z.object({
   LOG_LEVEL: z.enum(["fatal", "error", "warn", "info", "debug", "trace", "silent"]).default("info"),
   MIGRATE_ON_START: flag(true),
   RETAIN_DAYS: whole(1, 36_500, 30),
+  RETAIN_AUDIT_DAYS: whole(1, 36_500, 365),
   RETAIN_RUNS_PER_SCHEDULE: whole(1, 1_000_000, 200),
   RETAIN_INTERVAL_HOURS: whole(1, 8_760, 24),
   SHUTDOWN_TIMEOUT_SECONDS: whole(1, 3_600, 15),
@@ -103,7 +104,12 @@ export interface Config {
   readonly poll_interval_ms: number;
   readonly log_level: string;
   readonly migrate_on_start: boolean;
-  readonly retention: { readonly days: number; readonly runs_per_schedule: number; readonly interval_ms: number };
+  readonly retention: {
+    readonly days: number;
+    readonly audit_days: number;
+    readonly runs_per_schedule: number;
+    readonly interval_ms: number;
+  };
   /** How long a stop may take; what is in hand then is left to its leases. */
   readonly shutdown_timeout_ms: number;
   readonly database_pool_size: number;
@@ -136,6 +142,7 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
     migrate_on_start: value.MIGRATE_ON_START,
     retention: {
       days: value.RETAIN_DAYS,
+      audit_days: value.RETAIN_AUDIT_DAYS,
       runs_per_schedule: value.RETAIN_RUNS_PER_SCHEDULE,
       interval_ms: value.RETAIN_INTERVAL_HOURS * 3_600_000,
     },

@@ -33,6 +33,7 @@ export function createLocalPart(deps: Deps, broker: Broker, config: Config, loop
     async cleanUpHistory(limits) {
       const retention = {
         days: limits.days ?? config.retention.days,
+        audit_days: config.retention.audit_days,
         runs_per_schedule: limits.runs_per_schedule ?? config.retention.runs_per_schedule,
         interval_ms: 0,
       };

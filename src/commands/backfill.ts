@@ -2,7 +2,7 @@ import type { Tx } from "../database/connection.ts";
 import { unfinishedSchedules } from "../database/due-schedules.ts";
 import { insertRuns, type NewRun, noteRun } from "../database/new-runs.ts";
 import { runsThatStand } from "../database/run-queries.ts";
-import { lockSchedule } from "../database/schedule-runs.ts";
+import { type LockedSchedule, lockSchedule } from "../database/schedule-runs.ts";
 import type { ScheduleRow, Status } from "../database/schema.ts";
 import { databaseNow } from "../database/supervision.ts";
 import type { Deps } from "../deps.ts";
@@ -104,7 +104,7 @@ async function fill(
 
 async function newRuns(
   tx: Tx,
-  schedule: ScheduleRow,
+  schedule: LockedSchedule,
   instants: readonly Instant[],
   input: BackfillInput,
   actor: string,
@@ -122,6 +122,7 @@ async function newRuns(
       action: schedule.action,
       action_version: schedule.action_version,
       payload: schedule.payload,
+      payload_text: schedule.payload_text,
       targets: schedule.targets,
       trigger_type: "backfill",
       triggered_by: actor,

@@ -1,14 +1,13 @@
 import type { Tx } from "../database/connection.ts";
 import { type ScheduleView, viewSchedule } from "../database/schedule-queries.ts";
-import { findScheduleId, lockSchedule } from "../database/schedule-runs.ts";
-import type { ScheduleRow } from "../database/schema.ts";
+import { findScheduleId, type LockedSchedule, lockSchedule } from "../database/schedule-runs.ts";
 import { NotFound, StaleRevision } from "../schedule/errors.ts";
 
 /**
  * The schedule with this id or name, locked: whoever wants a run of it, or changes it, holds this lock first.
  * @throws NotFound
  */
-export async function lockNamedSchedule(tx: Tx, idOrName: string): Promise<ScheduleRow> {
+export async function lockNamedSchedule(tx: Tx, idOrName: string): Promise<LockedSchedule> {
   const schedule = await lockSchedule(tx, await scheduleId(tx, idOrName));
   if (schedule === undefined) throw noSchedule(idOrName);
   return schedule;

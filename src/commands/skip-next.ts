@@ -49,6 +49,7 @@ async function skip(tx: Tx, schedule: UsableSchedule, actor: string): Promise<Ru
       action: schedule.action,
       action_version: schedule.action_version,
       payload: schedule.payload,
+      payload_text: schedule.payload_text,
       targets: schedule.targets,
       trigger_type: "scheduled",
       triggered_by: actor,

@@ -1,6 +1,5 @@
 import type { Tx } from "../database/connection.ts";
-import { lockSchedule } from "../database/schedule-runs.ts";
-import type { ScheduleRow } from "../database/schema.ts";
+import { type LockedSchedule, lockSchedule } from "../database/schedule-runs.ts";
 import type { Deps } from "../deps.ts";
 import { Conflict, InvalidInput } from "../schedule/errors.ts";
 import type { ResolvedPolicy } from "../schedule/planning.ts";
@@ -8,7 +7,7 @@ import { lockNamedSchedule } from "./find-schedule.ts";
 import { planNow } from "./plan-now.ts";
 
 /** A schedule that is planned and without a problem. */
-export type UsableSchedule = ScheduleRow & { readonly resolved: ResolvedPolicy };
+export type UsableSchedule = LockedSchedule & { readonly resolved: ResolvedPolicy };
 
 /**
  * The schedule with this id or name, locked and up to date: what somebody wrote by SQL a moment ago counts already.

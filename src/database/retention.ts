@@ -99,6 +99,20 @@ export async function trimSchedules(
   return row!;
 }
 
+// Ids rise with time, near enough for what is kept for months.
+const FORGET_AUDIT: Statement = {
+  name: "forget_audit",
+  text: `
+    DELETE FROM audit a USING (SELECT id, at FROM audit ORDER BY id LIMIT $2) AS old
+    WHERE a.id = old.id AND old.at < pocketwatch_now() - make_interval(days => $1)
+    RETURNING a.id`,
+};
+
+/** Forgets up to `limit` audited edits older than so many days; answers how many. */
+export async function forgetAudit(tx: Tx, days: number, limit: number): Promise<number> {
+  return (await tx.query(FORGET_AUDIT, [days, limit])).length;
+}
+
 const FORGET_REQUESTS: Statement = {
   name: "forget_requests",
   text: `

@@ -2,7 +2,8 @@ import { getTableColumns } from "drizzle-orm";
 import type { Instant } from "../schedule/instant.ts";
 import { type Conditions, conditions, containing } from "./conditions.ts";
 import type { Statement, Tx } from "./connection.ts";
-import { type RunRow, runs, type Status } from "./schema.ts";
+import { type Found, found, MOST_LOOKED_AT } from "./found.ts";
+import { type RunRow, runs, STATUSES, type Status } from "./schema.ts";
 
 // Targets can be ten thousand texts: they are shown with a single run, not in a list.
 const names = Object.keys(getTableColumns(runs)).filter((column) => column !== "targets");
@@ -39,23 +40,75 @@ export interface RunFilter {
 }
 
 /** Runs by id, which is by nominal instant, newest first; those before `before`. */
-export function listRuns(
+export async function listRuns(
   tx: Tx,
   filter: RunFilter,
   page: { readonly before: string | null; readonly limit: number },
-): Promise<ListedRun[]> {
+): Promise<Found<ListedRun>> {
   const where = filtered(filter);
-  if (page.before !== null) where.add("r.id < $?", page.before);
+  const span = spanOf(where, filter, page.before);
   const limit = where.parameter(page.limit);
-  return tx.query<ListedRun>(
-    `SELECT ${COLUMNS} FROM runs r ${where.where} ORDER BY r.id DESC LIMIT ${limit}`,
+  const arms = rareArms(filter);
+  if (arms !== null) {
+    const each = arms.map(
+      (arm) => `(SELECT r.* FROM runs r ${where.where} AND ${arm} ORDER BY r.id DESC LIMIT ${limit})`,
+    );
+    const text = `SELECT ${COLUMNS} FROM (${each.join(" UNION ALL ")}) AS r ORDER BY r.id DESC LIMIT ${limit}`;
+    return { rows: await tx.query<ListedRun>(text, where.values), looked_to: null };
+  }
+  // All of one schedule or parent lie together.
+  if (filter.schedule_id !== undefined || filter.parent_run_id !== undefined) {
+    const text = `SELECT ${COLUMNS} FROM runs r ${where.where} ORDER BY r.id DESC LIMIT ${limit}`;
+    return { rows: await tx.query<ListedRun>(text, where.values), looked_to: null };
+  }
+  const rows = await tx.query<ListedRun & { looked_to: string | null }>(
+    `WITH looked AS (
+       SELECT (SELECT l.id FROM runs l ${span} ORDER BY l.id DESC OFFSET ${MOST_LOOKED_AT - 1} LIMIT 1) AS id)
+     SELECT ${COLUMNS}, looked.id AS looked_to FROM looked LEFT JOIN (
+       SELECT r.* FROM (SELECT l.* FROM runs l ${span} ORDER BY l.id DESC LIMIT ${MOST_LOOKED_AT}) AS r
+       ${where.where} ORDER BY r.id DESC LIMIT ${limit}) AS r ON true
+     ORDER BY r.id DESC`,
     where.values,
+  );
+  return found(rows);
+}
+
+/** The part of the primary key that a list is about, as conditions on `l`; they are conditions of the list, too. */
+function spanOf(where: Conditions, filter: RunFilter, before: string | null): string {
+  const bounds: string[] = [];
+  const bound = (operator: string, id: string) => {
+    const name = where.parameter(id);
+    where.add(`r.id ${operator} ${name}::uuid`, null);
+    bounds.push(`l.id ${operator} ${name}::uuid`);
+  };
+  // Ids begin with the nominal instant, so that a span of time is a span of the primary key.
+  if (filter.from !== undefined) bound(">=", idAt(filter.from));
+  if (filter.to !== undefined) bound("<", idAt(filter.to));
+  if (before !== null) bound("<", before);
+  return bounds.length === 0 ? "" : `WHERE ${bounds.join(" AND ")}`;
+}
+
+/**
+ * Every status but `completed` is rare, and partial indexes find its runs. Each condition is one that an index of its own
+ * serves; together they are the statuses asked for. null: all of history is asked for.
+ */
+function rareArms({ status, schedule_id, parent_run_id }: RunFilter): string[] | null {
+  if (status === undefined || status.includes("completed")) return null;
+  if (schedule_id !== undefined || parent_run_id !== undefined) return null;
+  return STATUSES.filter((known) => status.includes(known)).flatMap((known) =>
+    ["pending", "dispatched", "running"].includes(known)
+      ? [
+          `r.status = '${known}' AND r.child_total IS NULL AND r.cancel_requested_at IS NULL`,
+          `r.status = '${known}' AND (r.child_total IS NOT NULL OR r.cancel_requested_at IS NOT NULL)`,
+        ]
+      : [`r.status = '${known}'`],
   );
 }
 
 /** Those of these runs that the filter lets through, by id. */
 export function pickRuns(tx: Tx, filter: RunFilter, ids: readonly string[]): Promise<ListedRun[]> {
   const where = filtered(filter);
+  spanOf(where, filter, null);
   where.add("r.id = ANY($?)", ids);
   return tx.query<ListedRun>(`SELECT ${COLUMNS} FROM runs r ${where.where} ORDER BY r.id`, where.values);
 }
@@ -71,16 +124,13 @@ function filtered(filter: RunFilter): Conditions {
   if (filter.pool !== undefined) where.add("r.pool = ANY($?)", filter.pool);
   if (filter.target !== undefined) where.add("r.target = $?", filter.target);
   if (filter.parent_run_id !== undefined) where.add("r.parent_run_id = $?", filter.parent_run_id);
-  else if (filter.children !== true) where.add("r.parent_run_id IS NULL", null);
+  else where.add(filter.children === true ? "true" : "r.parent_run_id IS NULL", null);
   if (filter.labels !== undefined) {
     where.add("r.schedule_id IN (SELECT id FROM schedules WHERE labels @> $?::jsonb)", JSON.stringify(filter.labels));
   }
   if (filter.label_names !== undefined) {
     where.add("r.schedule_id IN (SELECT id FROM schedules WHERE labels ?& $?::text[])", filter.label_names);
   }
-  // Ids begin with the nominal instant, so that a span of time is a span of the primary key.
-  if (filter.from !== undefined) where.add("r.id >= $?", idAt(filter.from));
-  if (filter.to !== undefined) where.add("r.id < $?", idAt(filter.to));
   if (filter.text !== undefined) {
     where.add("r.schedule_name ILIKE $? OR r.error_message ILIKE $? OR r.target ILIKE $?", containing(filter.text));
   }

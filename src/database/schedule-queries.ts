@@ -1,6 +1,7 @@
 import { getTableColumns } from "drizzle-orm";
 import { type Conditions, conditions, containing } from "./conditions.ts";
 import type { Statement, Tx } from "./connection.ts";
+import { type Found, found, MOST_LOOKED_AT } from "./found.ts";
 import { type ScheduleRow, type Status, schedules } from "./schema.ts";
 
 export type ScheduleState = "active" | "paused" | "disabled" | "finished" | "problem";
@@ -33,8 +34,9 @@ const IMPLIED: Readonly<Record<ScheduleState, string>> = {
 const COLUMNS = Object.keys(getTableColumns(schedules))
   .map((column) => `s.${column}`)
   .join(", ");
-const VIEW = `SELECT ${COLUMNS}, ${STATE} AS state,
-  (SELECT r.status FROM runs r WHERE r.id = s.last_run_id) AS last_run_status FROM schedules s`;
+const VIEWED = `${COLUMNS}, ${STATE} AS state,
+  (SELECT r.status FROM runs r WHERE r.id = s.last_run_id) AS last_run_status`;
+const VIEW = `SELECT ${VIEWED} FROM schedules s`;
 
 const ONE: Statement = { name: "view_schedule", text: `${VIEW} WHERE s.id = $1` };
 
@@ -56,15 +58,37 @@ export interface ScheduleFilter {
 }
 
 /** Schedules by name, those after `after`. */
-export function listSchedules(
+export async function listSchedules(
   tx: Tx,
   filter: ScheduleFilter,
   page: { readonly after: string | null; readonly limit: number },
-): Promise<ScheduleView[]> {
+): Promise<Found<ScheduleView>> {
   const where = filtered(filter);
-  if (page.after !== null) where.add("s.name > $?", page.after);
+  const after = page.after === null ? null : where.parameter(page.after);
+  if (after !== null) where.add(`s.name > ${after}`, null);
   const limit = where.parameter(page.limit);
-  return tx.query<ScheduleView>(`${VIEW} ${where.where} ORDER BY s.name LIMIT ${limit}`, where.values);
+  if (isIndexed(filter)) {
+    const text = `${VIEW} ${where.where} ORDER BY s.name LIMIT ${limit}`;
+    return { rows: await tx.query<ScheduleView>(text, where.values), looked_to: null };
+  }
+  const from = after === null ? "" : `WHERE l.name > ${after}`;
+  const rows = await tx.query<ScheduleView & { looked_to: string | null }>(
+    `WITH looked AS (
+       SELECT (SELECT l.name FROM schedules l ${from} ORDER BY l.name OFFSET ${MOST_LOOKED_AT - 1} LIMIT 1) AS name)
+     SELECT s.*, looked.name AS looked_to FROM looked LEFT JOIN (
+       SELECT ${VIEWED} FROM (SELECT l.* FROM schedules l ${from} ORDER BY l.name LIMIT ${MOST_LOOKED_AT}) AS s
+       ${where.where} ORDER BY s.name LIMIT ${limit}) AS s ON true
+     ORDER BY s.name`,
+    where.values,
+  );
+  return found(rows);
+}
+
+/** Whether an index finds what the filter lets through, or nearly everything passes. */
+function isIndexed({ state, labels, label_names, ...others }: ScheduleFilter): boolean {
+  if (labels !== undefined || label_names !== undefined) return true;
+  if (state !== undefined && !state.includes("active")) return true;
+  return Object.values(others).every((wanted) => wanted === undefined);
 }
 
 /** Ids and names of schedules by id, for commands that concern many. */

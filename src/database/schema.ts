@@ -135,6 +135,15 @@ export const schedules = pgTable(
     index("schedules_labels").using("gin", t.labels).where(sql`labels <> '{}'::jsonb`),
     // Whom a completed run may release.
     index("schedules_dependents").using("gin", t.depends_on).where(sql`cardinality(depends_on) > 0`),
+    // The lists of what needs somebody's eye. None of these rows is one that fire advances.
+    index("schedules_with_problem").on(t.name).where(sql`problem IS NOT NULL`),
+    index("schedules_disabled").on(t.name).where(sql`NOT enabled`),
+    index("schedules_not_due").on(t.name).where(sql`next_run_at IS NULL`),
+    // Lists again. Few rows: those that have ever been paused until an instant, or end after so many runs, or are fired by
+    // signals.
+    index("schedules_paused").on(t.name).where(sql`paused_until IS NOT NULL`),
+    index("schedules_limited").on(t.name).where(sql`max_runs IS NOT NULL`),
+    index("schedules_signalled").on(t.name).where(sql`webhook_pattern IS NOT NULL OR channel_pattern IS NOT NULL`),
     check("schedules_name_length", sql`length(name) BETWEEN 1 AND 255`),
     check("schedules_kind", oneOf("kind", KINDS)),
     check("schedules_overlap", oneOf("overlap", OVERLAPS)),
@@ -241,6 +250,13 @@ export const runs = pgTable(
     index("runs_to_cancel")
       .on(t.id)
       .where(sql`cancel_requested_at IS NOT NULL AND cancel_sent_at IS NULL AND completed_at IS NULL`),
+    // Lists by status, newest first: what did not complete, and of what has not ended, that which no index above holds. A run
+    // that is handed out and completes never has an entry here.
+    index("runs_set_aside")
+      .on(t.status, t.id)
+      .where(
+        sql`status IN ('failed', 'cancelled', 'skipped') OR (status IN ('pending', 'dispatched', 'running') AND (child_total IS NOT NULL OR cancel_requested_at IS NOT NULL))`,
+      ),
     check("runs_status", oneOf("status", STATUSES)),
     check("runs_status_reason", oneOf("status_reason", STATUS_REASONS)),
     check("runs_trigger_type", oneOf("trigger_type", TRIGGER_TYPES)),

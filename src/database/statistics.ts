@@ -20,23 +20,25 @@ export interface Statistics {
   readonly lateness: Spread;
 }
 
-const WINDOW = `
+// One schedule's runs lie together in an index of their own; a condition that may also be none would not be served by it.
+const window = (schedule: string) => `
   FROM runs r
   WHERE r.id >= $2::uuid AND r.id < $3::uuid AND r.scheduled_for >= $4 AND r.scheduled_for < $5
-    AND r.parent_run_id IS NULL AND ($1::uuid IS NULL OR r.schedule_id = $1)`;
-const COUNTS: Statement = {
-  name: "run_counts",
-  text: `SELECT r.status, r.status_reason, count(*)::int AS count ${WINDOW} GROUP BY 1, 2`,
-};
-const SPREADS: Statement = {
-  name: "run_spreads",
+    AND r.parent_run_id IS NULL AND ${schedule}`;
+const SCOPES = { all: window("$1::uuid IS NULL"), one: window("r.schedule_id = $1") };
+const counts = (scope: keyof typeof SCOPES): Statement => ({
+  name: `run_counts_${scope}`,
+  text: `SELECT r.status, r.status_reason, count(*)::int AS count ${SCOPES[scope]} GROUP BY 1, 2`,
+});
+const spreads = (scope: keyof typeof SCOPES): Statement => ({
+  name: `run_spreads_${scope}`,
   text: `
     WITH measured AS MATERIALIZED (
       SELECT
         CASE WHEN r.status IN ('completed', 'failed') THEN extract(epoch FROM r.completed_at - r.started_at) END AS duration,
         CASE WHEN r.trigger_type = 'scheduled' AND r.status <> 'skipped'
           THEN greatest(0, extract(epoch FROM r.created_at - r.scheduled_for)) END AS lateness
-      ${WINDOW}
+      ${SCOPES[scope]}
     )
     SELECT
       count(duration)::int AS duration_count, avg(duration)::double precision AS duration_average,
@@ -44,7 +46,7 @@ const SPREADS: Statement = {
       count(lateness)::int AS lateness_count, avg(lateness)::double precision AS lateness_average,
       percentile_cont(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY lateness::double precision) AS lateness_percentiles
     FROM measured`,
-};
+});
 
 interface SpreadRow {
   readonly duration_count: number;
@@ -63,12 +65,13 @@ export async function statistics(
 ): Promise<Statistics> {
   const { from, to } = window;
   const values = [scheduleId, idAt(from), idAt(to), toPostgres(from), toPostgres(to)];
-  const counts = await tx.query<{ status: string; status_reason: string | null; count: number }>(COUNTS, values);
-  const [row] = await tx.query<SpreadRow>(SPREADS, values);
+  const scope = scheduleId === null ? "all" : "one";
+  const ends = await tx.query<{ status: string; status_reason: string | null; count: number }>(counts(scope), values);
+  const [row] = await tx.query<SpreadRow>(spreads(scope), values);
   return {
-    by_status: tally(counts.map(({ status, count }) => [status, count])),
+    by_status: tally(ends.map(({ status, count }) => [status, count])),
     by_reason: tally(
-      counts.flatMap(({ status_reason, count }) => (status_reason === null ? [] : [[status_reason, count]])),
+      ends.flatMap(({ status_reason, count }) => (status_reason === null ? [] : [[status_reason, count]])),
     ),
     duration: spread(row!.duration_count, row!.duration_average, row!.duration_percentiles),
     lateness: spread(row!.lateness_count, row!.lateness_average, row!.lateness_percentiles),

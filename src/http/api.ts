@@ -1,5 +1,6 @@
 import type { Instant } from "../schedule/instant.ts";
 import type { PartialPolicy, Policy, Priority } from "../schedule/policy.ts";
+import type { Found } from "./paging.ts";
 import type { AttemptRecord, RunRecord } from "./run-answer.ts";
 import type { ScheduleRecord } from "./schedule-answer.ts";
 import type { ScheduleInput } from "./schedule-body.ts";
@@ -71,7 +72,7 @@ export interface SchedulesApi {
   listSchedules(
     filter: ScheduleFilter,
     page: { readonly after: string | null; readonly limit: number },
-  ): Promise<readonly ScheduleRecord[]>;
+  ): Promise<Found<ScheduleRecord>>;
   getSchedule(idOrName: string): Promise<ScheduleRecord>;
   updateSchedule(
     idOrName: string,
@@ -169,7 +170,7 @@ export interface RunsApi {
   listRuns(
     filter: RunFilter,
     page: { readonly before: string | null; readonly limit: number },
-  ): Promise<readonly RunRecord[]>;
+  ): Promise<Found<RunRecord>>;
   /** With the attempts that another one followed. */
   getRun(id: string): Promise<{ readonly run: RunRecord; readonly attempts: readonly AttemptRecord[] }>;
   cancelRun(id: string, reason: string | null, actor: string): Promise<RunRecord>;
@@ -179,7 +180,7 @@ export interface RunsApi {
     id: string,
     filter: RunFilter,
     page: { readonly before: string | null; readonly limit: number },
-  ): Promise<readonly RunRecord[]>;
+  ): Promise<Found<RunRecord>>;
   countChildren(id: string): Promise<{ readonly total: number; readonly by_status: Readonly<Record<string, number>> }>;
 }
 

@@ -13,8 +13,19 @@ export const pageQuery = {
 export function pageOf<Item extends z.ZodType>(item: Item) {
   return z.object({
     items: z.array(item),
-    next_cursor: z.string().nullable().describe("For the next page; null: there is none"),
+    next_cursor: z
+      .string()
+      .nullable()
+      .describe(
+        "For the next page; null: there is none. A page that looked through much may hold fewer items than asked for",
+      ),
   });
+}
+
+/** What was found, and where looking for it stopped short of the end; null: it did not. */
+export interface Found<Item> {
+  readonly rows: readonly Item[];
+  readonly looked_to: string | null;
 }
 
 /**
@@ -23,18 +34,16 @@ export function pageOf<Item extends z.ZodType>(item: Item) {
  */
 export async function page<Item, Shown>(
   query: { readonly limit: number; readonly cursor?: string | undefined },
-  fetch: (after: string | null, limit: number) => Promise<readonly Item[]>,
+  fetch: (after: string | null, limit: number) => Promise<readonly Item[] | Found<Item>>,
   key: (item: Item) => string,
   show: (item: Item) => Shown,
 ): Promise<{ items: Shown[]; next_cursor: string | null }> {
   const after = query.cursor === undefined ? null : decode(query.cursor);
-  const found = await fetch(after, query.limit + 1);
-  const items = found.slice(0, query.limit);
-  const last = items.at(-1);
-  return {
-    items: items.map(show),
-    next_cursor: found.length > items.length && last !== undefined ? encode(key(last)) : null,
-  };
+  const answer = await fetch(after, query.limit + 1);
+  const { rows, looked_to } = "rows" in answer ? answer : { rows: answer, looked_to: null };
+  const items = rows.slice(0, query.limit);
+  const next = rows.length > items.length ? key(items.at(-1)!) : looked_to;
+  return { items: items.map(show), next_cursor: next === null ? null : encode(next) };
 }
 
 function encode(key: string): string {

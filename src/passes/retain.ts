@@ -1,4 +1,11 @@
-import { claimRetention, deleteOldRuns, forgetRequests, noteRetention, trimSchedules } from "../database/retention.ts";
+import {
+  claimRetention,
+  deleteOldRuns,
+  forgetAudit,
+  forgetRequests,
+  noteRetention,
+  trimSchedules,
+} from "../database/retention.ts";
 import { forgetChanges } from "../database/run-changes.ts";
 import type { Deps } from "../deps.ts";
 import type { PassResult } from "../runtime/loop.ts";
@@ -6,6 +13,8 @@ import type { PassResult } from "../runtime/loop.ts";
 export interface Retention {
   /** Ended runs older than this go. */
   readonly days: number;
+  /** Audited edits older than this go. */
+  readonly audit_days: number;
   /** Of each schedule, so many of the newest runs stay at most. */
   readonly runs_per_schedule: number;
   readonly interval_ms: number;
@@ -24,7 +33,7 @@ const RUNS_PER_SCHEDULE = 500;
 
 /**
  * Cleans up history, a bounded piece at a time: runs past their age, runs beyond the newest of each schedule, answered
- * requests. One round per interval for all instances together.
+ * requests, old audited edits, and notes of changes that nobody can ask for any more. One round per interval for all instances together.
  *
  * @param now asks for a round at once, whenever the last one was
  */
@@ -37,7 +46,8 @@ export async function retain(deps: Deps, retention: Retention, now = false): Pro
     if (!due || changes === CHANGES) return { deleted: 0, finished: changes < CHANGES };
     const old = await deleteOldRuns(tx, retention.days, RUNS);
     const requests = await forgetRequests(tx, RUNS);
-    if (old === RUNS || requests === RUNS) return { deleted: old, finished: false };
+    const audit = await forgetAudit(tx, retention.audit_days, RUNS);
+    if (old === RUNS || requests === RUNS || audit === RUNS) return { deleted: old, finished: false };
     const trimmed = await trimSchedules(tx, state.cursor, retention.runs_per_schedule, SCHEDULES, RUNS_PER_SCHEDULE);
     const again = trimmed.surplus > 0;
     const finished = trimmed.schedules < SCHEDULES && !again;

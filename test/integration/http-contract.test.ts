@@ -73,7 +73,11 @@ beforeAll(async () => {
           return letter;
         },
         cleanUpHistory: async ({ days = 30, runs_per_schedule = 200 }) => {
-          const { deleted } = await retain(service.deps, { days, runs_per_schedule, interval_ms: 0 }, true);
+          const { deleted } = await retain(
+            service.deps,
+            { days, audit_days: 365, runs_per_schedule, interval_ms: 0 },
+            true,
+          );
           return { deleted };
         },
       },

@@ -262,7 +262,7 @@ test("nothing is noted unless somebody follows, and nothing is kept for long", a
   await addRun();
   expect(await count()).toBe(noted);
   await service.rows("UPDATE run_changes SET changed_at = changed_at - interval '11 minutes'");
-  await retain(service.deps, { days: 30, runs_per_schedule: 200, interval_ms: 86_400_000 });
+  await retain(service.deps, { days: 30, audit_days: 365, runs_per_schedule: 200, interval_ms: 86_400_000 });
   expect(await count()).toBe(0);
   expect(await service.rows("SELECT * FROM run_followers")).toEqual([]);
 });

@@ -9,7 +9,7 @@ beforeAll(async () => {
 });
 afterAll(() => service.stop());
 
-const RETENTION = { days: 30, runs_per_schedule: 3, interval_ms: 86_400_000 };
+const RETENTION = { days: 30, audit_days: 365, runs_per_schedule: 3, interval_ms: 86_400_000 };
 const cleanUp = async () => {
   let deleted = 0;
   for (;;) {
@@ -72,4 +72,15 @@ test("one round per interval for all instances together", async () => {
   expect(await cleanUp()).toBe(0);
   service.setNow("2026-06-02T00:00:01Z");
   expect(await cleanUp()).toBe(1);
+});
+
+test("audited edits are kept for a year, whatever became of the runs", async () => {
+  await service.rows(
+    `INSERT INTO audit (at, who, operation, table_name, subject, changes) VALUES
+     ('2025-06-01', 'a', 'update', 'schedules', 'old', '{}'), ('2026-01-01', 'a', 'update', 'schedules', 'fresh', '{}')`,
+  );
+  service.setNow("2026-06-04T00:00:00Z");
+  await cleanUp();
+  const left = await service.rows("SELECT subject FROM audit WHERE subject IN ('old', 'fresh')");
+  expect(left).toEqual([{ subject: "fresh" }]);
 });
