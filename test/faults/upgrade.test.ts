@@ -112,7 +112,7 @@ if (!(await hasRevision(PREVIOUS))) {
       );
       if (lasting.length > 0) throw new Error(`the old version cannot work: ${JSON.stringify(lasting[0])}`);
       await world.instance("a").stop();
-      await world.startInstance("next 2", { build: world.servers.build });
+      await world.startInstance("next-2", { build: world.servers.build });
       await world.at(17);
       await Promise.all([world.instance("b").stop(), world.instance("c").stop()]);
     },
