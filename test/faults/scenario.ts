@@ -3,7 +3,7 @@ import { hesitantWork, ordinaryWork } from "../support/ledger-consumer.ts";
 import { waitFor } from "../support/wait-for.ts";
 import { MIXED, type Planned } from "./plan.ts";
 import type { Servers } from "./servers.ts";
-import { type Expectations, judge, queueFaults, type Verdict } from "./verdict.ts";
+import { type Expectations, judge, queueFaults, reportFaults, type Verdict } from "./verdict.ts";
 import { createWorld, type World } from "./world.ts";
 
 /** One line of the table that the full run prints. */
@@ -96,13 +96,17 @@ const REST = `
     (SELECT count(*)::int FROM leases) AS leases, (SELECT count(*)::int FROM outbox) AS outbox`;
 
 /** Until nothing is due, under way or waiting; what is restless after that time, in words. */
-async function settle(world: World, { held }: Expectations, seconds: number): Promise<string[]> {
+async function settle(world: World, expectations: Expectations, seconds: number): Promise<string[]> {
   let seen = "";
   const still = async () => {
-    const [row] = await world.rows<Record<string, number>>(REST, [held ?? "-"]);
+    const [row] = await world.rows<Record<string, number>>(REST, [expectations.held ?? "-"]);
     const busy = world.consumers.reduce((sum, consumer) => sum + consumer.busy, 0);
     seen = JSON.stringify({ ...row, busy });
-    return Object.values(row!).every((count) => count === 0) && busy === 0;
+    if (Object.values(row!).some((count) => count > 0) || busy > 0) return false;
+    // Instances share the status queue: what one has in hand may come after the end that another has written.
+    const unread = (await reportFaults(world, expectations)).length;
+    seen = JSON.stringify({ ...row, busy, unread });
+    return unread === 0;
   };
   try {
     await waitFor(still, { timeoutMs: seconds * 1_000, intervalMs: 100 });

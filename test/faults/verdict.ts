@@ -57,7 +57,7 @@ export async function judge(world: World, expectations: Expectations): Promise<V
     const settled = ends.includes(run.status) || run.status === "skipped" || isHeld(run, expectations);
     if (!settled) faults.push(`run ${run.id} (${run.schedule}) is ${run.status}: ${run.status_reason}`);
   }
-  faults.push(...(await reportFaults(world, runs, expectations)), ...(await leftovers(world)));
+  faults.push(...(await reportFaults(world, expectations)), ...(await leftovers(world)));
 
   const delayOf = ({ data }: DeliveryRecord) => (reached.get(data.run_id)! - Date.parse(data.scheduled_for)) / 1_000;
   const latest = deliveries.reduce<DeliveryRecord | null>(
@@ -91,8 +91,9 @@ function isHeld(run: RunRecord, { held }: Expectations): boolean {
   return held !== undefined && run.status_reason === held;
 }
 
-/** Every status that a consumer got confirmed is in the database. */
-async function reportFaults(world: World, runs: readonly RunRecord[], { late }: Expectations): Promise<string[]> {
+/** Status updates that a consumer got confirmed and that are not in the database (yet), in words. */
+export async function reportFaults(world: World, { late }: Expectations): Promise<string[]> {
+  const runs = await world.rows<RunRecord>(RUNS);
   const archived = await world.rows<Archived>("SELECT run_id, attempt, status, metrics FROM run_attempts");
   const attempts = new Map<string, { status: string; metrics: Record<string, number> | null }>();
   for (const run of runs) attempts.set(`${run.id}:${run.attempt}`, run);
