@@ -47,6 +47,7 @@ export async function startApp(config: Config): Promise<App> {
   const database = connect({ url: config.database_url, logger, max_connections: config.database_pool_size });
   const broker = createBroker({
     url: config.amqp_url,
+    tls: config.amqp_tls,
     prefix: config.prefix,
     instance: config.instance,
     logger,

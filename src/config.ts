@@ -2,6 +2,7 @@ import { hostname } from "node:os";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { isLoopback } from "./access/loopback.ts";
+import { postgresTlsProblem, type TlsFiles, unreadable, withLibpqModes } from "./access/tls.ts";
 import { readTokenFile, type TokenSource } from "./access/token-source.ts";
 import { parseTokens, type Token } from "./access/tokens.ts";
 import { FAILPOINT_ACTIONS, FAILPOINTS, type Failpoint } from "./runtime/failpoint.ts";
@@ -46,9 +47,25 @@ const tokens = (read: (value: string) => Token[]) =>
     })
     .optional();
 
+/** A file that is there. */
+const file = z
+  .string()
+  .superRefine((path, context) => {
+    const problem = unreadable(path);
+    if (problem !== null) context.addIssue({ code: "custom", message: problem });
+  })
+  .optional();
+
 const schema = z.object({
-  DATABASE_URL: address(["postgres:", "postgresql:"]),
+  DATABASE_URL: address(["postgres:", "postgresql:"])
+    .refine((url) => !URL.canParse(url) || postgresTlsProblem(url) === null, {
+      error: ({ input }) => postgresTlsProblem(input as string) ?? "",
+    })
+    .transform(withLibpqModes),
   AMQP_URL: address(["amqp:", "amqps:"]),
+  AMQP_CA_FILE: file,
+  AMQP_CERT_FILE: file,
+  AMQP_KEY_FILE: file,
   TOPOLOGY_PREFIX: z
     .string()
     .regex(/^[A-Za-z0-9_-]{1,40}$/, "expected 1 to 40 letters, digits, - or _")
@@ -93,6 +110,7 @@ const schema = z.object({
 export interface Config {
   readonly database_url: string;
   readonly amqp_url: string;
+  readonly amqp_tls: TlsFiles;
   readonly prefix: string;
   readonly contracts_dir: string;
   readonly http_host: string;
@@ -124,10 +142,15 @@ export class InvalidConfiguration extends Error {}
 
 /** @throws InvalidConfiguration */
 export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config {
-  const value = parse(schema.superRefine(refuseOpenDoor), environment);
+  const value = parse(schema.superRefine(refuseOpenDoor).superRefine(refuseHalfTls), environment);
   return {
     database_url: value.DATABASE_URL,
     amqp_url: value.AMQP_URL,
+    amqp_tls: {
+      ca: value.AMQP_CA_FILE ?? null,
+      client:
+        value.AMQP_CERT_FILE && value.AMQP_KEY_FILE ? { cert: value.AMQP_CERT_FILE, key: value.AMQP_KEY_FILE } : null,
+    },
     prefix: value.TOPOLOGY_PREFIX,
     contracts_dir: value.CONTRACTS_DIR,
     http_host: value.HTTP_HOST,
@@ -172,6 +195,14 @@ function refuseOpenDoor(value: z.output<typeof schema>, context: z.RefinementCtx
     "    and set API_TOKENS to what it prints, or leave HTTP_HOST at 127.0.0.1.",
   ];
   context.addIssue({ code: "custom", path: ["HTTP_HOST"], message: message.join("\n") });
+}
+
+function refuseHalfTls(value: z.output<typeof schema>, context: z.RefinementCtx): void {
+  const refuse = (name: string, message: string) => context.addIssue({ code: "custom", path: [name], message });
+  for (const name of ["AMQP_CA_FILE", "AMQP_CERT_FILE", "AMQP_KEY_FILE"] as const) {
+    if (value[name] !== undefined && !value.AMQP_URL.startsWith("amqps:")) refuse(name, "AMQP_URL is not amqps://");
+  }
+  if (!value.AMQP_CERT_FILE !== !value.AMQP_KEY_FILE) refuse("AMQP_CERT_FILE", "goes together with AMQP_KEY_FILE");
 }
 
 /** @throws InvalidConfiguration */

@@ -12,7 +12,7 @@ import { rememberedPassword } from "./password.ts";
 import { rememberedPorts } from "./ports.ts";
 import { type Binaries, findBinaries } from "./postgres-binaries.ts";
 import { isAlive, signal } from "./process-tree.ts";
-import { CannotStart, type Say, type Service } from "./service.ts";
+import { CannotStart, type Say, type ServerTls, type Service } from "./service.ts";
 
 export interface PostgresOptions {
   /** Holds the data and the log; made if it is missing. */
@@ -20,6 +20,8 @@ export interface PostgresOptions {
   readonly say?: Say;
   /** Server settings beyond the usual: `{ fsync: "off" }`. */
   readonly settings?: Readonly<Record<string, string>>;
+  /** Speaks TLS as well, with who asks for it. */
+  readonly tls?: ServerTls;
   /** The directory is nobody's once this process has ended. */
   readonly disposable?: boolean;
 }
@@ -51,6 +53,7 @@ export async function startPostgres(options: PostgresOptions): Promise<Service> 
     timezone: "UTC",
     log_timezone: "UTC",
     dynamic_shared_memory_type: "mmap", // inside the data directory, so that a kill leaves nothing outside it
+    ...(options.tls === undefined ? {} : await tlsSettings(options.tls, home, account)),
     ...options.settings,
   };
   const args = ["-D", data, "-p", String(port), ...Object.entries(settings).flatMap(([k, v]) => ["-c", `${k}=${v}`])];
@@ -130,6 +133,18 @@ async function initialise(binaries: Binaries, data: string, account: Account | n
     await rm(passwordFile, { force: true });
   }
   await rename(unfinished, data);
+}
+
+async function tlsSettings(tls: ServerTls, home: string, account: Account | null): Promise<Record<string, string>> {
+  const settings: Record<string, string> = { ssl: "on" };
+  for (const [name, pem] of Object.entries(tls)) {
+    const path = join(home, `${name}.pem`);
+    // Postgres takes no key that anybody else can read.
+    await writeFile(path, pem, { mode: 0o600 });
+    if (account !== null) await chown(path, account.uid, account.gid);
+    settings[`ssl_${name}_file`] = path;
+  }
+  return settings;
 }
 
 /** A server that outlived its owner is stopped: ours starts with known settings, on a port that is written down. */

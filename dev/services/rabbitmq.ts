@@ -9,7 +9,7 @@ import { type Child, startChild } from "./child.ts";
 import { rememberedPassword } from "./password.ts";
 import { rememberedPorts } from "./ports.ts";
 import { descendants, isAlive, signal } from "./process-tree.ts";
-import { type Broker, CannotStart, type Say } from "./service.ts";
+import { type Broker, CannotStart, type Say, type ServerTls } from "./service.ts";
 
 export interface RabbitmqOptions {
   /** The server's start script; `rabbitmqctl` lies beside it. */
@@ -17,6 +17,8 @@ export interface RabbitmqOptions {
   /** Holds everything this node keeps; made if it is missing. */
   readonly directory: string;
   readonly say?: Say;
+  /** Speaks TLS as well, on this port, with clients that show a certificate. */
+  readonly tls?: ServerTls & { readonly port: number };
   /** The directory is nobody's once this process has ended. */
   readonly disposable?: boolean;
 }
@@ -60,6 +62,15 @@ export async function startRabbitmq(options: RabbitmqOptions): Promise<Broker> {
     `default_pass = ${password}`,
     "log.file = node.log",
   ];
+  if (options.tls !== undefined) {
+    const { port, ca, cert, key } = options.tls;
+    for (const [name, pem] of Object.entries({ ca, cert, key })) {
+      await writeFile(path(`${name}.pem`), pem, { mode: 0o600 });
+      config.push(`ssl_options.${name}${name === "ca" ? "cert" : ""}file = ${path(`${name}.pem`)}`);
+    }
+    config.push(`listeners.ssl.local = 127.0.0.1:${port}`);
+    config.push("ssl_options.verify = verify_peer", "ssl_options.fail_if_no_peer_cert = true");
+  }
   await writeFile(path("rabbitmq.conf"), `${config.join("\n")}\n`, { mode: 0o600 });
   const epmdCommand = await epmdOf(options.server);
   const removal = options.disposable ? { removeAfterwards: [directory] } : {};

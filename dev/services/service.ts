@@ -24,6 +24,13 @@ export interface Broker extends Service {
   ctl(args: readonly string[]): Promise<string>;
 }
 
+/** What a server shows to its clients, and by whom those that show something must have been signed. PEM. */
+export interface ServerTls {
+  readonly ca: string;
+  readonly cert: string;
+  readonly key: string;
+}
+
 /** One line for the person who waits: what is being started, installed or worked around. */
 export type Say = (line: string) => void;
 

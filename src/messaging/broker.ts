@@ -1,4 +1,5 @@
 import type { Logger } from "pino";
+import type { TlsFiles } from "../access/tls.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { type ConnectionState, superviseConnection } from "./connection.ts";
 import { type ConsumeOptions, type Consumer, createConsumer } from "./consumer.ts";
@@ -37,6 +38,8 @@ export interface Broker {
 export interface BrokerDeps {
   /** `amqp://` or `amqps://`. */
   readonly url: string;
+  /** For `amqps://`. */
+  readonly tls?: TlsFiles | undefined;
   /** TOPOLOGY_PREFIX. */
   readonly prefix: string;
   /** This process among its siblings. */
@@ -49,9 +52,9 @@ export interface BrokerDeps {
 
 /** Two connections, because a resource alarm blocks only the one that publishes: answers are heard meanwhile. */
 export function createBroker(deps: BrokerDeps): Broker {
-  const { url, prefix, instance, logger, clock } = deps;
-  const publishing = superviseConnection({ url, name: `${prefix} ${instance} publishing`, logger, clock });
-  const consuming = superviseConnection({ url, name: `${prefix} ${instance} consuming`, logger, clock });
+  const { url, tls, prefix, instance, logger, clock } = deps;
+  const publishing = superviseConnection({ url, tls, name: `${prefix} ${instance} publishing`, logger, clock });
+  const consuming = superviseConnection({ url, tls, name: `${prefix} ${instance} consuming`, logger, clock });
   const topology = keepTopology({ connection: consuming, topology: deps.topology, logger });
   const publisher = createPublisher({ connection: publishing, topology, logger, clock });
   const consumers: Consumer[] = [];

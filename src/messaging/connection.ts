@@ -1,6 +1,7 @@
 import { setMaxListeners } from "node:events";
 import type { ChannelModel } from "amqplib";
 import type { Logger } from "pino";
+import type { TlsFiles } from "../access/tls.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { backoff } from "./backoff.ts";
 import { type Established, establish } from "./establish.ts";
@@ -37,6 +38,7 @@ export interface SupervisedConnection {
 
 export interface ConnectionDeps {
   readonly url: string;
+  readonly tls?: TlsFiles | undefined;
   /** Shown by the broker and in the log. */
   readonly name: string;
   readonly logger: Logger;

@@ -1,10 +1,14 @@
+import { readFile } from "node:fs/promises";
 import { type ChannelModel, connect } from "amqplib";
+import type { TlsFiles } from "../access/tls.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { rawConnection } from "./raw-connection.ts";
 import { codeOf } from "./reply.ts";
 
 export interface EstablishDeps {
   readonly url: string;
+  /** For `amqps://`. */
+  readonly tls?: TlsFiles | undefined;
   /** Shown by the broker. */
   readonly name: string;
   readonly clock: Clock;
@@ -24,7 +28,7 @@ const TIMEOUT_MS = 10_000;
  * Connects to RabbitMQ, and makes sure that the connection is alive: amqplib hands one over as established although the
  * broker has closed it in the same breath, and its `close` event has passed by then. Rejects with the cause.
  */
-export async function establish({ url, name, clock }: EstablishDeps): Promise<Established> {
+export async function establish({ url, tls, name, clock }: EstablishDeps): Promise<Established> {
   const address = new URL(url);
   if (!address.searchParams.has("heartbeat")) address.searchParams.set("heartbeat", String(HEARTBEAT_SECONDS));
   const model = await connect(address.href, {
@@ -32,6 +36,7 @@ export async function establish({ url, name, clock }: EstablishDeps): Promise<Es
     keepAlive: true,
     timeout: TIMEOUT_MS,
     clientProperties: { connection_name: name },
+    ...(await readTls(tls)),
   });
   model.on("error", () => {
     // "close" follows, with the same cause.
@@ -58,4 +63,12 @@ export async function establish({ url, name, clock }: EstablishDeps): Promise<Es
   } finally {
     cancel();
   }
+}
+
+async function readTls(files: TlsFiles | undefined) {
+  const { ca = null, client = null } = files ?? {};
+  return {
+    ...(ca === null ? {} : { ca: await readFile(ca) }),
+    ...(client === null ? {} : { cert: await readFile(client.cert), key: await readFile(client.key) }),
+  };
 }

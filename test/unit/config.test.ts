@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { readConfig, readMigrationConfig } from "../../src/config.ts";
 
@@ -52,4 +53,42 @@ test("what cannot be used is named; of what may be secret nothing is said", () =
 test("migrating needs the database and nothing else", () => {
   const { DATABASE_URL } = environment();
   expect(readMigrationConfig({ DATABASE_URL, AMQP_URL: "nonsense" })).toEqual({ database_url: DATABASE_URL });
+});
+
+describe("TLS", () => {
+  const here = fileURLToPath(import.meta.url);
+  const database = (parameters: string) => refusal({ DATABASE_URL: `postgres://u:d4tabase@db/x?${parameters}` });
+
+  test.each([
+    ["sslmode=prefer", "sslmode must be one of disable, require, verify-ca, verify-full"],
+    ["sslmode=allow", "sslmode must be one of"],
+    [`sslrootcert=${here}`, "sslrootcert needs an sslmode"],
+    ["sslmode=verify-ca", "sslmode=verify-ca needs sslrootcert"],
+    ["sslmode=verify-full&sslrootcert=/nowhere.pem", "sslrootcert: /nowhere.pem cannot be read (ENOENT)"],
+    [`sslmode=require&sslcert=${here}`, "sslcert and sslkey go together"],
+  ])("%s is refused", (parameters, message) => {
+    expect(database(parameters)).toContain(`  DATABASE_URL: ${message}`);
+    expect(database(parameters)).not.toContain("d4tabase");
+  });
+
+  test("of Postgres means what it means to libpq, and leaves the rest of the URL alone", () => {
+    const DATABASE_URL = `postgres://u:p%40%2Fss@db/x?sslmode=verify-ca&sslrootcert=${here}`;
+    expect(readConfig(environment({ DATABASE_URL })).database_url).toBe(
+      `postgres://u:p%40%2Fss@db/x?sslmode=verify-ca&sslrootcert=${encodeURIComponent(here)}&uselibpqcompat=true`,
+    );
+    for (const mode of ["disable", "require", "verify-full"]) expect(database(`sslmode=${mode}`)).toBe("");
+  });
+
+  test("of RabbitMQ is amqps:// and files that are there", () => {
+    const AMQP_URL = "amqps://u:br0ker@mq";
+    const files = { AMQP_CA_FILE: here, AMQP_CERT_FILE: here, AMQP_KEY_FILE: here };
+    expect(readConfig(environment({ AMQP_URL, ...files })).amqp_tls).toEqual({
+      ca: here,
+      client: { cert: here, key: here },
+    });
+    expect(readConfig(environment({ AMQP_URL })).amqp_tls).toEqual({ ca: null, client: null });
+    expect(refusal({ AMQP_CA_FILE: here })).toContain("AMQP_CA_FILE: AMQP_URL is not amqps://");
+    expect(refusal({ AMQP_URL, AMQP_CERT_FILE: here })).toContain("AMQP_CERT_FILE: goes together with AMQP_KEY_FILE");
+    expect(refusal({ AMQP_URL, AMQP_CA_FILE: "/nowhere.pem" })).toContain("AMQP_CA_FILE: /nowhere.pem cannot be read");
+  });
 });
