@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { runChild } from "./support/child.ts";
+import { type BenchChild, runChild } from "./support/child.ts";
+import { cpuBetween, cpuTimes } from "./support/cpu.ts";
 import { median } from "./support/figures.ts";
 import { PREFIX, startService } from "./support/service.ts";
 import { type BenchServices, startServices } from "./support/services.ts";
@@ -14,6 +15,8 @@ const ROUNDS = Number(process.argv[3] ?? 5);
 const QUEUE = `${PREFIX}.work.scout.trigger.v1`;
 const ZONES = Intl.supportedValuesOf("timeZone").filter((_, index) => index % 8 === 0);
 
+const both = (one: number, other: number) => [one, other].sort((a, b) => a - b).join(",");
+
 async function insertSchedules(services: BenchServices, at: number): Promise<void> {
   const rows = Array.from({ length: COUNT }, (_, index) => {
     const zone = ZONES[index % ZONES.length]!;
@@ -21,13 +24,13 @@ async function insertSchedules(services: BenchServices, at: number): Promise<voi
       timeZone: zone,
       hour: "numeric",
       minute: "numeric",
+      second: "numeric",
       hourCycle: "h23",
     }).formatToParts(at);
-    const local = Object.fromEntries(parts.map(({ type, value }) => [type, value]));
-    const other = (Number(local.minute) + 1 + (index % 58)) % 60;
-    const hour = (Number(local.hour) + 1 + (Math.floor(index / 58) % 22)) % 24;
-    const minutes = [Number(local.minute), other].sort((a, b) => a - b).join(",");
-    return { name: `schedule ${index}`, zone, expression: `${minutes} ${Number(local.hour)},${hour} * * *` };
+    const local = Object.fromEntries(parts.map(({ type, value }) => [type, Number(value)]));
+    const minutes = both(local.minute!, (local.minute! + 1 + (index % 58)) % 60);
+    const hours = both(local.hour!, (local.hour! + 1 + (Math.floor(index / 58) % 22)) % 24);
+    return { name: `schedule ${index}`, zone, expression: `${local.second} ${minutes} ${hours} * * *` };
   });
   await services.sql.query(
     `INSERT INTO schedules (name, kind, cron_expression, timezone, action, payload)
@@ -47,24 +50,27 @@ async function insertSchedules(services: BenchServices, at: number): Promise<voi
   if (due.rows[0].n !== COUNT) throw new Error(`${due.rows[0].n} of ${COUNT} schedules are due at the instant`);
 }
 
-async function burst(services: BenchServices): Promise<number> {
+async function burst(services: BenchServices, service: BenchChild) {
   await services.sql.query("TRUNCATE schedules, runs, leases, outbox");
   await services.sql.query("VACUUM ANALYZE");
-  // The next whole minute that leaves time to plan.
-  const at = Math.ceil((Date.now() + 4_000 + COUNT / 10) / 60_000) * 60_000;
+  // The next whole second that leaves time to plan and to come to rest.
+  const at = Math.ceil((Date.now() + 4_000 + COUNT) / 1_000) * 1_000;
   await insertSchedules(services, at);
   const receiver = runChild("receiver.ts", [services.broker.url, QUEUE, String(COUNT)]);
   await receiver.line();
+  while (Date.now() < at - 300) await sleep(20);
+  const before = cpuTimes(service.process.pid!);
   const result = JSON.parse(await receiver.line()) as {
     first: number;
     last: number;
     received: number;
     distinct: number;
   };
+  const cpu = cpuBetween(before, cpuTimes(service.process.pid!));
   const { rows } = await services.sql.query("SELECT count(*)::int AS n FROM runs WHERE status = 'dispatched'");
   if (rows[0].n !== COUNT || result.distinct !== COUNT)
     throw new Error(`${rows[0].n} runs, ${result.distinct} triggers`);
-  return result.last - at;
+  return { burst_ms: result.last - at, first_ms: result.first - at, cpu };
 }
 
 async function floor(services: BenchServices, body: string): Promise<number> {
@@ -83,11 +89,11 @@ const services = await startServices();
 const service = await startService(services);
 try {
   const sample = Buffer.alloc(1_010, "x").toString("base64");
-  const rounds: { floor_ms: number; burst_ms: number; ratio: number }[] = [];
+  const rounds = [];
   for (let round = 0; round < ROUNDS; round += 1) {
     const floor_ms = await floor(services, sample);
-    const burst_ms = await burst(services);
-    rounds.push({ floor_ms, burst_ms, ratio: burst_ms / floor_ms });
+    const { burst_ms, first_ms, cpu } = await burst(services, service);
+    rounds.push({ floor_ms, burst_ms, ratio: burst_ms / floor_ms, first_ms, ...cpu });
     console.error(JSON.stringify(rounds.at(-1)));
   }
   console.table(rounds);

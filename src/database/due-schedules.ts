@@ -30,15 +30,17 @@ export interface DueSchedule extends Timing {
 export const TIMING_COLUMNS = `s.name, s.kind, s.cron_expression, s.interval_seconds, s.interval_anchor, s.run_at,
   s.calendar, s.timezone, s.dst_gap, s.dst_fold, s.starts_at, s.ends_at, s.created_at`;
 
+export const DUE_COLUMNS = `s.id, pocketwatch_now() AS now, ${TIMING_COLUMNS}, s.action, s.action_version,
+  s.payload::text AS payload, s.targets, s.catchup, s.catchup_window_seconds, s.jitter_seconds, s.max_runs, s.run_count,
+  s.depends_on, s.next_run_at, s.plan_from, s.resolved,
+  EXISTS (SELECT FROM pools p
+          WHERE p.name = s.resolved->>'pool' AND p.max_in_flight IS NULL AND NOT p.drained) AS pool_open`;
+
 // SKIP LOCKED: instances share the work instead of queueing for it, and a row somebody edits right now is planned first.
 const CLAIM_DUE: Statement = {
   name: "claim_due",
   text: `
-    SELECT s.id, pocketwatch_now() AS now, ${TIMING_COLUMNS}, s.action, s.action_version, s.payload::text AS payload,
-      s.targets, s.catchup, s.catchup_window_seconds, s.jitter_seconds, s.max_runs, s.run_count, s.depends_on,
-      s.next_run_at, s.plan_from, s.resolved,
-      EXISTS (SELECT FROM pools p
-              WHERE p.name = s.resolved->>'pool' AND p.max_in_flight IS NULL AND NOT p.drained) AS pool_open
+    SELECT ${DUE_COLUMNS}
     FROM schedules s
     WHERE s.next_run_at <= pocketwatch_now() AND s.enabled AND NOT s.needs_planning
     ORDER BY s.next_run_at

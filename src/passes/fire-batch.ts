@@ -1,5 +1,6 @@
 import type { Advance, DueSchedule, NewOccurrenceRun } from "../database/due-schedules.ts";
 import type { PublishableRun } from "../database/leases.ts";
+import type { Instant } from "../schedule/instant.ts";
 import type { DueOutcome, Occurrence } from "../schedule/occurrences.ts";
 
 /** One run as fire is about to insert it, with where it comes from. */
@@ -65,8 +66,13 @@ export function toAdvance({ schedule, outcome }: Firing): Advance {
   };
 }
 
-/** The run as its event needs it: what was just inserted, without reading it back. */
-export function toPublishable({ schedule, occurrence }: FiringRun): PublishableRun {
+/** The run as its event needs it: what was inserted at `now`, without reading it back. */
+export function toPublishable(
+  schedule: DueSchedule,
+  occurrence: Occurrence,
+  now: Instant,
+  traceparent: string | null = null,
+): PublishableRun {
   const available_at = occurrence.scheduled_for + occurrence.delay_ms;
   return {
     id: occurrence.run_id,
@@ -78,11 +84,11 @@ export function toPublishable({ schedule, occurrence }: FiringRun): PublishableR
     trigger_type: "scheduled",
     triggered_by: schedule.name,
     scheduled_for: occurrence.scheduled_for,
-    deadline_at: Math.max(available_at, schedule.now) + schedule.resolved.start_deadline_seconds * 1_000,
+    deadline_at: Math.max(available_at, now) + schedule.resolved.start_deadline_seconds * 1_000,
     target: null,
     priority: schedule.resolved.priority,
     policy: schedule.resolved,
     payload: schedule.payload,
-    traceparent: null,
+    traceparent,
   };
 }

@@ -21,7 +21,7 @@ import { publishLease } from "./publish-lease.ts";
 import { releaseWaiting } from "./release.ts";
 
 /** Most runs inserted by one transaction: enough to amortise its round trips, few enough to hold locks for milliseconds. */
-const BATCH = 1_000;
+export const BATCH = 1_000;
 /** Due rows that somebody else holds are asked for again after so many ms; at once would only burn processor. */
 const CONTENDED_MS = 50;
 
@@ -136,7 +136,12 @@ const wanted = (schedule: DueSchedule, event: string) => schedule.resolved.notif
 function hand(deps: Deps, id: string, runs: readonly FiringRun[]): Promise<void> {
   const [first] = runs;
   if (first === undefined) return Promise.resolve();
-  return publishLease(deps, { id, now: first.schedule.now, runs: runs.map(toPublishable) });
+  const { now } = first.schedule;
+  return publishLease(deps, {
+    id,
+    now,
+    runs: runs.map(({ schedule, occurrence }) => toPublishable(schedule, occurrence, now)),
+  });
 }
 
 async function follow(deps: Deps, runs: readonly FiringRun[], waiting: readonly FiringRun[]): Promise<void> {

@@ -2,7 +2,7 @@ import { type Lease, type PublishableRun, returnUndelivered, settleLease } from 
 import { type LockedRun, lockRuns, lockSchedulesOfOutcomes } from "../database/run-states.ts";
 import { settleRuns } from "../database/settle-runs.ts";
 import type { Deps } from "../deps.ts";
-import { triggerMessage } from "../messaging/envelope.ts";
+import { type Route, triggerMessage } from "../messaging/envelope.ts";
 import type { Outcome, Outgoing } from "../messaging/publisher.ts";
 import { triggerRoute } from "../messaging/topology.ts";
 import { failpoint } from "../runtime/failpoint.ts";
@@ -25,7 +25,8 @@ const CONFIRM_TIMEOUT_MS = 10_000;
 export async function publishLease(deps: Deps, lease: Lease): Promise<void> {
   if (lease.runs.some((run) => isSoon(run.deadline_at, lease.now))) deps.wake("supervise");
   try {
-    const events = lease.runs.map((run) => toEventIfPossible(deps, run, lease.now));
+    const routeOf = routes(deps);
+    const events = lease.runs.map((run) => toEventIfPossible(deps, run, routeOf(run), lease.now));
     failpoint("lease_committed");
     const published = await deps.publisher.publish(
       events.filter((event) => event !== null),
@@ -49,7 +50,7 @@ async function settle(deps: Deps, lease: Lease, outcomes: readonly Outcome[]): P
   });
   const rejected = having("rejected");
   const unknown = having("unknown").map((run) => run.id);
-  for (const outcome of outcomes) deps.metrics.triggers_published.inc({ outcome });
+  for (const [outcome, count] of tally(outcomes)) deps.metrics.triggers_published.inc({ outcome }, count);
 
   if (rejected.length > 0) await failRejected(deps, rejected);
   await deps.database.transaction(async (tx) => {
@@ -64,6 +65,12 @@ async function settle(deps: Deps, lease: Lease, outcomes: readonly Outcome[]): P
     deps.wake("declare");
     deps.wake("dispatch");
   }
+}
+
+function tally(outcomes: readonly Outcome[]): Map<Outcome, number> {
+  const counts = new Map<Outcome, number>();
+  for (const outcome of outcomes) counts.set(outcome, (counts.get(outcome) ?? 0) + 1);
+  return counts;
 }
 
 const UNDELIVERED: { readonly [Key in Outcome]?: string } = {
@@ -94,22 +101,32 @@ function reject(before: LockedRun) {
 }
 
 // One run whose row was damaged by hand must not hold up the batch it is published with.
-function toEventIfPossible(deps: Deps, run: PublishableRun, now: number): Outgoing | null {
+function toEventIfPossible(deps: Deps, run: PublishableRun, route: Route, now: number): Outgoing | null {
   try {
-    return toEvent(deps, run, now);
+    return toEvent(run, route, now);
   } catch (error) {
     deps.logger.error({ err: error, run: run.id }, "a run cannot be made into a trigger event");
     return null;
   }
 }
 
-function toEvent(deps: Deps, run: PublishableRun, now: number): Outgoing {
-  const action = deps.actions().find(run.action, run.action_version);
-  // An action that has vanished from the contracts: unroutable, unless its queue is still bound.
-  const route = triggerRoute(
-    deps.prefix,
-    action ?? { exchange: null, routing_key: `${run.action}.v${run.action_version}` },
-  );
+/** Where the runs of a batch go; each action is looked up once. */
+function routes(deps: Deps): (run: PublishableRun) => Route {
+  const known = new Map<string, Route>();
+  return ({ action, action_version }) => {
+    // An action that has vanished from the contracts: unroutable, unless its queue is still bound.
+    const routing_key = `${action}.v${action_version}`;
+    let route = known.get(routing_key);
+    if (route === undefined) {
+      const found = deps.actions().find(action, action_version) ?? { exchange: null, routing_key };
+      route = triggerRoute(deps.prefix, found);
+      known.set(routing_key, route);
+    }
+    return route;
+  };
+}
+
+function toEvent(run: PublishableRun, route: Route, now: number): Outgoing {
   const facts = {
     run_id: run.id,
     attempt: run.attempt,

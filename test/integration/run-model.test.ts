@@ -8,9 +8,10 @@ import { setSetting } from "../../src/database/settings.ts";
 import { requestCancel } from "../../src/database/waiting-runs.ts";
 import type { Deps } from "../../src/deps.ts";
 import type { Outcome } from "../../src/messaging/outgoing.ts";
+import { Agenda } from "../../src/passes/agenda.ts";
 import { dispatch } from "../../src/passes/dispatch.ts";
 import { expand } from "../../src/passes/expand.ts";
-import { fire } from "../../src/passes/fire.ts";
+import { fireOnTime } from "../../src/passes/fire-foreseen.ts";
 import { ingest } from "../../src/passes/ingest.ts";
 import { supervise } from "../../src/passes/supervise.ts";
 import { Conflict } from "../../src/schedule/errors.ts";
@@ -112,6 +113,7 @@ let schedules: string[];
 let now: number;
 
 async function begin() {
+  agendas.clear();
   await life.reset();
   await life.service.rows("TRUNCATE moves");
   // Some things are broken from the beginning, so that holds and probes happen in short histories as well.
@@ -144,6 +146,14 @@ function setNow(instant: number) {
   sibling.setNow(instant);
 }
 
+/** Looks an hour ahead, so that much can happen between what is foreseen and its instant. */
+const agendas = new Map<string, Agenda>();
+function agendaOf({ instance }: Deps): Agenda {
+  const agenda = agendas.get(instance) ?? new Agenda({ horizon_ms: 3_600_000 });
+  agendas.set(instance, agenda);
+  return agenda;
+}
+
 function answering(deps: Deps, outcomes: readonly Outcome[]): Deps {
   const publish = async (messages: readonly unknown[]) =>
     messages.map((_, index) => outcomes[index % outcomes.length]!);
@@ -167,7 +177,7 @@ async function act(real: Deps, runs: readonly RunRow[], each: Op): Promise<void>
     case "time":
       return setNow(now + each.seconds * 1_000);
     case "fire":
-      return (await fire(deps, 5)).published;
+      return (await fireOnTime(deps, agendaOf(real), 5)).published;
     case "expand":
       return void (await expand(deps, 2));
     case "supervise":

@@ -1,0 +1,136 @@
+import { type Instant, toPostgres } from "../schedule/instant.ts";
+import type { Statement, Tx } from "./connection.ts";
+import { DUE_COLUMNS, type DueSchedule } from "./due-schedules.ts";
+
+/** A schedule read before it is due, and which version of its row that was (`xmin`): any change of the row changes it. */
+export interface SoonDue extends DueSchedule {
+  readonly version: string;
+}
+
+// OFFSET, so that thousands due at one instant can be read in chunks without a wider index. Rows that move meanwhile are
+// read twice or not at all; the version finds out the ones, fire claims the others when they are due.
+const LOOK_AHEAD: Statement = {
+  name: "look_ahead",
+  text: `
+    SELECT ${DUE_COLUMNS}, s.xmin::text AS version
+    FROM schedules s
+    WHERE s.next_run_at BETWEEN $1 AND $2 AND s.enabled AND NOT s.needs_planning
+    ORDER BY s.next_run_at
+    OFFSET $3 LIMIT $4`,
+};
+
+/** Schedules that will be due from `from` to `until`, earliest first, without the first `skip`. Locks nothing. */
+export function readSoonDue(tx: Tx, from: Instant, until: Instant, skip: number, limit: number): Promise<SoonDue[]> {
+  return tx.query<SoonDue>(LOOK_AHEAD, [toPostgres(from), toPostgres(until), skip, limit]);
+}
+
+const FIRING_STATE: Statement = {
+  name: "firing_state",
+  text: `
+    SELECT pocketwatch_now() AS now, (
+      SELECT extract(epoch FROM next_run_at - pocketwatch_now())::double precision * 1000
+      FROM schedules WHERE next_run_at IS NOT NULL AND enabled AND NOT needs_planning ORDER BY next_run_at LIMIT 1
+    ) AS next_in_ms`,
+};
+
+/** The database's instant, and how many ms after it the next schedule is due (negative: overdue; null: none). */
+export async function firingState(tx: Tx): Promise<{ now: Instant; next_in_ms: number | null }> {
+  const [row] = await tx.query<{ now: Instant; next_in_ms: number | null }>(FIRING_STATE);
+  return row!;
+}
+
+/** One schedule as it is to be fired. */
+export interface ForeseenFiring {
+  readonly schedule_id: string;
+  readonly version: string;
+  readonly run_id: string;
+  /** As Postgres reads it. */
+  readonly next_run_at: string | null;
+}
+
+// One statement, one visit of each row. Whatever was decided ahead holds as long as the row is the very version it was
+// decided on: enabled, planned, due then. What that version cannot tell (the pool, the brake, an unfinished run, another
+// instant that has passed meanwhile) is asked here. Everything else is left as it is, still due, for the pass that claims
+// and decides.
+//
+// No condition on next_run_at: whoever calls knows that the instants have come, and the planner would go by the index of
+// due schedules, in which it expects one and finds thousands. The schedule is updated by ctid, where it was locked a moment
+// ago: joining with what was inserted would be a nested loop over 1,000 × 1,000 rows, since the planner expects ten from a
+// CTE. Look-ups for "any run" carry an ORDER BY: see dispatch.ts.
+const FIRE_FORESEEN: Statement = {
+  name: "fire_foreseen",
+  text: `
+    WITH due AS MATERIALIZED (
+      SELECT s.ctid AS place, s.id, s.name, s.action, s.action_version, s.payload, s.next_run_at AS scheduled_for, s.resolved,
+        f.run_id, f.next_run_at
+      FROM unnest($1::uuid[], $2::xid[], $3::uuid[], $4::timestamptz[]) AS f (schedule_id, version, run_id, next_run_at)
+      JOIN schedules s ON s.id = f.schedule_id
+      WHERE s.xmin = f.version
+        AND (f.next_run_at IS NULL OR f.next_run_at > pocketwatch_now())
+        AND s.resolved->>'pool' IN (SELECT name FROM pools WHERE max_in_flight IS NULL AND NOT drained)
+        AND NOT EXISTS (SELECT FROM settings WHERE key = 'drained' AND value = 'true'::jsonb)
+        AND (s.resolved->>'overlap' = 'allow' OR (
+          (SELECT true FROM runs r WHERE r.schedule_id = s.id AND r.exclusive AND r.parent_run_id IS NULL
+             AND r.status IN ('pending', 'dispatched', 'running')
+           ORDER BY r.schedule_id LIMIT 1) IS NULL
+          AND (SELECT true FROM runs r WHERE r.schedule_id = s.id AND r.status = 'waiting' AND r.parent_run_id IS NULL
+               ORDER BY r.schedule_id, r.status_reason, r.id LIMIT 1) IS NULL))
+      FOR NO KEY UPDATE OF s SKIP LOCKED
+    ), inserted AS (
+      INSERT INTO runs (id, schedule_id, schedule_name, action, action_version, payload, trigger_type, triggered_by,
+        scheduled_for, priority, pool, policy, exclusive, status, available_at, deadline_at, created_at, dispatched_at)
+      SELECT d.run_id, d.id, d.name, d.action, d.action_version, d.payload, 'scheduled', d.name, d.scheduled_for,
+        (d.resolved->>'priority')::smallint, d.resolved->>'pool', d.resolved, d.resolved->>'overlap' <> 'allow', 'dispatched',
+        d.scheduled_for, pocketwatch_now() + (d.resolved->>'start_deadline_seconds')::int * interval '1 second',
+        pocketwatch_now(), pocketwatch_now()
+      FROM due d
+      ON CONFLICT DO NOTHING
+      RETURNING id
+    ), leased AS (
+      INSERT INTO leases (id, instance, run_ids, lease_until)
+      SELECT $5::uuid, $6, array_agg(id), pocketwatch_now() + interval '15 seconds'
+      FROM inserted HAVING count(*) > 0
+    ), advanced AS (
+      UPDATE schedules s
+      SET next_run_at = d.next_run_at, last_occurrence_at = d.scheduled_for, last_run_id = d.run_id,
+        last_run_at = pocketwatch_now(), run_count = s.run_count + 1
+      FROM due d WHERE s.ctid = d.place
+    )
+    SELECT pocketwatch_now() AS now, pg_current_xact_id()::xid::text AS version,
+      (SELECT count(*)::int FROM due) AS due, (SELECT count(*)::int FROM inserted) AS inserted,
+      CASE WHEN (SELECT count(*) FROM inserted) < cardinality($1) THEN ARRAY(SELECT id FROM inserted) END AS run_ids`,
+};
+
+export interface ForeseenFired {
+  readonly now: Instant;
+  /** The version that the rows of the fired schedules have from now on. */
+  readonly version: string;
+  /** Schedules that were due, free and unchanged. */
+  readonly due: number;
+  /** Fewer than `due`: something raced, and the transaction must not commit. */
+  readonly inserted: number;
+  /** The runs that now exist; null: all of them. */
+  readonly run_ids: readonly string[] | null;
+}
+
+/** Fires foreseen schedules whose instants have come, as they were foreseen; says which could be. */
+export async function fireForeseen(
+  tx: Tx,
+  lease: { readonly id: string; readonly instance: string },
+  firings: readonly ForeseenFiring[],
+): Promise<ForeseenFired> {
+  const [row] = await tx.query<ForeseenFired>(FIRE_FORESEEN, [
+    list(firings, (firing) => firing.schedule_id),
+    list(firings, (firing) => firing.version),
+    list(firings, (firing) => firing.run_id),
+    list(firings, (firing) => firing.next_run_at ?? "NULL"),
+    lease.id,
+    lease.instance,
+  ]);
+  return row!;
+}
+
+// An array literal of values that need no quotes; node-postgres would look for characters to escape in each.
+function list<T>(items: readonly T[], text: (item: T) => string): string {
+  return `{${items.map(text).join(",")}}`;
+}

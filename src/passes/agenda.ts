@@ -1,0 +1,109 @@
+import type { ForeseenFiring, SoonDue } from "../database/foreseen-schedules.ts";
+import { type Instant, toPostgresOrNull } from "../schedule/instant.ts";
+import { decideOccurrences, type Occurrence } from "../schedule/occurrences.ts";
+import { runTraceparent } from "../schedule/run-id.ts";
+
+/** What will become of a schedule at its next instant, if nothing changes until then. */
+export interface Foreseen {
+  readonly schedule: SoonDue;
+  readonly occurrence: Occurrence;
+  readonly next_run_at: Instant | null;
+  /** What is written, and what the event needs besides the schedule, made ahead as well. */
+  readonly firing: ForeseenFiring;
+  readonly traceparent: string;
+  /** Orders those of one instant. */
+  readonly turn: number;
+}
+
+/**
+ * What an agenda may hold, in characters of payload and a flat charge for each schedule: with payloads of a few hundred
+ * bytes some 15,000 schedules.
+ */
+const ROOM = 32 * 1024 * 1024;
+const CHARGE = 2_048;
+/** How far ahead schedules are decided, ms; with half of it left, the next window is read: ample time for a full agenda. */
+const HORIZON_MS = 5_000;
+/** Up to here every catch-up policy lets a late occurrence run; later it has a say (`SKIP_TOLERANCE_MS`). */
+const PUNCTUAL_MS = 60_000;
+
+/**
+ * The schedules that are due within the next seconds, with what will become of each decided ahead. Only ever a shortcut:
+ * what is on it and has changed is not fired from it, and what is missing from it is found by fire when it is due.
+ */
+export class Agenda {
+  readonly horizon_ms: number;
+  readonly #room: number;
+  /** Up to this instant schedules have been read, or are being read; `lookAhead` moves it. */
+  until: Instant = Number.NEGATIVE_INFINITY;
+  /** Where reading goes on: at this instant, behind so many that are due then. Past `until`: all has been read. */
+  position: { readonly at: Instant; readonly skip: number } = { at: 0, skip: 0 };
+  #entries: Foreseen[] = [];
+  #sorted = true;
+  #held = 0;
+
+  constructor({ horizon_ms = HORIZON_MS, room = ROOM } = {}) {
+    this.horizon_ms = horizon_ms;
+    this.#room = room;
+  }
+
+  get full(): boolean {
+    return this.#held >= this.#room;
+  }
+
+  /** Puts a schedule on the agenda, unless what becomes of it can only be decided when it is due. */
+  add(schedule: SoonDue, turn: number): void {
+    if (schedule.next_run_at > this.until || this.full) return;
+    const foreseen = foresee(schedule, turn);
+    if (foreseen === null) return;
+    this.#entries.push(foreseen);
+    this.#held += charge(foreseen);
+    this.#sorted = false;
+  }
+
+  /**
+   * How long fire may sleep (ms) when the next schedule is due in `next_in_ms`: where that is far off, until it is time to
+   * look at it.
+   */
+  wakeIn(next_in_ms: number | null): number | null {
+    const refill_ms = this.horizon_ms / 2;
+    return next_in_ms !== null && next_in_ms > refill_ms ? next_in_ms - refill_ms : next_in_ms;
+  }
+
+  /** Takes off what is due at `now`, earliest first; what has been missed goes too, and is not answered. */
+  takeDue(now: Instant, limit: number): Foreseen[] {
+    if (!this.#sorted) this.#entries.sort(earlier);
+    this.#sorted = true;
+    let count = 0;
+    while (count < limit && count < this.#entries.length && due(this.#entries[count]!) <= now) count += 1;
+    const taken = this.#entries.splice(0, count);
+    for (const foreseen of taken) this.#held -= charge(foreseen);
+    return taken.filter((foreseen) => due(foreseen) >= now - PUNCTUAL_MS);
+  }
+}
+
+const due = ({ schedule }: Foreseen) => schedule.next_run_at;
+const charge = ({ schedule }: Foreseen) => CHARGE + schedule.payload.length;
+const earlier = (a: Foreseen, b: Foreseen) => due(a) - due(b) || a.turn - b.turn;
+
+/** Null: a pool, a breaker, targets, a dependency or jitter has a say in it, or its timing cannot be used. */
+function foresee(schedule: SoonDue, turn: number): Foreseen | null {
+  if (!schedule.pool_open || schedule.resolved.breaker_key !== undefined || schedule.targets?.length) return null;
+  const free = { overlap: schedule.resolved.overlap, busy: false, waiting: false };
+  try {
+    const outcome = decideOccurrences(schedule, free, schedule.next_run_at, 1);
+    const [occurrence] = outcome.occurrences;
+    if (outcome.occurrences.length !== 1 || occurrence?.outcome !== "ready") return null;
+    const finished = schedule.max_runs !== null && schedule.run_count + 1 >= schedule.max_runs;
+    const next_run_at = finished ? null : outcome.next_run_at;
+    const { run_id } = occurrence;
+    const firing = {
+      schedule_id: schedule.id,
+      version: schedule.version,
+      run_id,
+      next_run_at: toPostgresOrNull(next_run_at),
+    };
+    return { schedule, occurrence, next_run_at, firing, traceparent: runTraceparent(run_id), turn };
+  } catch {
+    return null; // Fire will say what is wrong with it when it is due.
+  }
+}

@@ -1,0 +1,274 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { setSetting } from "../../src/database/settings.ts";
+import type { Deps } from "../../src/deps.ts";
+import { Agenda } from "../../src/passes/agenda.ts";
+import { fire } from "../../src/passes/fire.ts";
+import { fireOnTime } from "../../src/passes/fire-foreseen.ts";
+import { plan } from "../../src/passes/plan.ts";
+import { startTestConsumer, type TestConsumer } from "../support/consumer.ts";
+import { addSchedule } from "../support/rows.ts";
+import { startTestService, type TestService } from "../support/service.ts";
+
+let service: TestService;
+let consumer: TestConsumer;
+let agenda: Agenda;
+
+beforeAll(async () => {
+  service = await startTestService();
+  consumer = await startTestConsumer(service.names, "scout.trigger.v1");
+});
+afterAll(async () => {
+  await consumer.close();
+  await service.stop();
+});
+beforeEach(async () => {
+  service.setNow(null);
+  await service.rows("DELETE FROM schedules");
+  await service.rows("TRUNCATE runs, leases, outbox, run_attempts, settings");
+  await service.rows("UPDATE pools SET max_in_flight = NULL, drained = false");
+  consumer.triggers.length = 0;
+  agenda = new Agenda();
+});
+
+const NOON = Date.parse("2026-03-01T12:00:00Z");
+
+async function planned(columns: Record<string, unknown> = {}) {
+  service.setNow(NOON - 30_000);
+  const id = await addSchedule(service, columns);
+  await plan(service.deps);
+  return id;
+}
+
+/** Runs the pass as its loop does, until it would sleep. */
+async function turn(at: number, deps: Deps = service.deps, its = agenda) {
+  service.setNow(at);
+  let fired = 0;
+  for (;;) {
+    const result = await fireOnTime(deps, its);
+    await result.published;
+    fired += result.fired;
+    if (!result.full) return { fired, next_in_ms: result.next_in_ms };
+  }
+}
+
+const runs = () =>
+  service.rows<Record<string, unknown>>(
+    `SELECT id, schedule_name, status, status_reason, scheduled_for, result, payload FROM runs ORDER BY scheduled_for, schedule_name`,
+  );
+/** Statements that claim due rows, as against those that fire what was foreseen. */
+async function claimsDuring(work: () => Promise<unknown>): Promise<number> {
+  let claims = 0;
+  const counting: Deps["database"] = {
+    ...service.database,
+    transaction: (inner, options) =>
+      service.database.transaction(
+        (tx) =>
+          inner({
+            ...tx,
+            orm: tx.orm,
+            query: (statement, values) => {
+              if (typeof statement !== "string" && statement.name === "claim_due") claims += 1;
+              return tx.query(statement, values);
+            },
+          }),
+        options,
+      ),
+  };
+  const { database } = service.deps;
+  Object.assign(service.deps, { database: counting });
+  await work().finally(() => Object.assign(service.deps, { database }));
+  return claims;
+}
+
+describe("what was foreseen", () => {
+  test("is fired without being claimed, to the same rows and the same event as what is claimed", async () => {
+    await planned({ name: "a", max_runs: 2, labels: { team: "x" } });
+    await turn(NOON - 1_000);
+    expect(await claimsDuring(() => turn(NOON + 10))).toBe(0);
+    const [foreseen] = await consumer.received(1);
+    const rows = () =>
+      Promise.all([
+        service.rows<Record<string, unknown>>("SELECT to_jsonb(runs) - 'id' - 'schedule_id' AS run FROM runs"),
+        service.rows<Record<string, unknown>>(
+          "SELECT to_jsonb(schedules) - 'id' - 'last_run_id' - 'created_at' AS schedule FROM schedules",
+        ),
+        service.rows("SELECT * FROM leases"),
+      ]);
+    const written = await rows();
+
+    await service.rows("DELETE FROM schedules");
+    await service.rows("TRUNCATE runs");
+    consumer.triggers.length = 0;
+    await planned({ name: "a", max_runs: 2, labels: { team: "x" } });
+    service.setNow(NOON + 10);
+    await (await fire(service.deps)).published;
+    const [claimed] = await consumer.received(1);
+    expect(written).toEqual(await rows());
+    const own = { run_id: "", schedule_id: "" };
+    expect({ ...foreseen!.data, ...own }).toEqual({ ...claimed!.data, ...own });
+    expect(foreseen!.message.properties.expiration).toEqual(claimed!.message.properties.expiration);
+  });
+
+  test("is foreseen again when it has fired: nothing is read or claimed for the next occurrence", async () => {
+    await planned({
+      kind: "interval",
+      interval_seconds: 1,
+      starts_at: "2026-03-01T12:00:00Z",
+      overlap: "allow",
+      max_runs: 4,
+    });
+    await turn(NOON - 500);
+    const claims = await claimsDuring(async () => {
+      for (const seconds of [0, 1, 2, 3, 4]) await turn(NOON + seconds * 1_000);
+    });
+    expect(claims).toBe(0);
+    expect((await runs()).map((run) => run.scheduled_for)).toEqual(
+      [0, 1, 2, 3].map((seconds) => NOON + seconds * 1_000),
+    );
+    expect(await service.rows("SELECT next_run_at, run_count FROM schedules")).toEqual([
+      { next_run_at: null, run_count: 4 },
+    ]);
+  });
+
+  test("is looked at a few seconds ahead, for which fire wakes", async () => {
+    await planned();
+    expect(await turn(NOON - 20_000)).toEqual({ fired: 0, next_in_ms: 17_500 });
+    expect(await turn(NOON - 2_500)).toEqual({ fired: 0, next_in_ms: 2_500 });
+    expect(await claimsDuring(() => turn(NOON))).toBe(0);
+    expect(await runs()).toHaveLength(1);
+  });
+
+  test("thousands at one instant are read in chunks, each once, and all of them fire", async () => {
+    service.setNow(NOON - 30_000);
+    await service.rows(
+      `INSERT INTO schedules (name, kind, cron_expression, action, payload)
+       SELECT 'many ' || n, 'cron', '* * * * *', 'scout.trigger', '{"source": "s", "max_strategies": 5}'
+       FROM generate_series(1, 1300) AS n`,
+    );
+    while ((await plan(service.deps)).planned > 0);
+    await turn(NOON - 1_000);
+    expect(agenda.takeDue(NOON, 5_000)).toHaveLength(1_300);
+    agenda = new Agenda();
+    await turn(NOON - 900);
+    const claims = await claimsDuring(() => turn(NOON));
+    expect(claims).toBe(0);
+    const triggers = await consumer.received(1_300);
+    expect(new Set(triggers.map(({ id }) => id)).size).toBe(1_300);
+    expect(await service.rows("SELECT count(*)::int AS n FROM runs WHERE status = 'dispatched'")).toEqual([
+      { n: 1_300 },
+    ]);
+  });
+
+  test("two instances that foresaw the same fire every occurrence once", async () => {
+    const other = await service.sibling("test-2");
+    service.setNow(NOON - 30_000);
+    for (let index = 0; index < 120; index += 1) await addSchedule(service, { name: `many ${index}` });
+    await plan(service.deps);
+    const theirs = new Agenda();
+    other.setNow(NOON - 1_000);
+    await turn(NOON - 1_000);
+    await turn(NOON - 1_000, other.deps, theirs);
+    other.setNow(NOON);
+    await Promise.all([turn(NOON), turn(NOON, other.deps, theirs)]);
+    // Rows that the other one held at that moment are claimed a little later.
+    await turn(NOON + 50);
+    const triggers = await consumer.received(120);
+    expect(new Set(triggers.map(({ id }) => id)).size).toBe(120);
+    expect(await runs()).toHaveLength(120);
+  });
+});
+
+describe("what has changed since it was foreseen", () => {
+  const edit = (text: string) => () => service.rows(text);
+  const CASES: readonly [string, Record<string, unknown>, () => Promise<unknown>, Record<string, unknown>[]][] = [
+    ["disabled", {}, edit("UPDATE schedules SET enabled = false"), []],
+    ["deleted", {}, edit("DELETE FROM schedules"), []],
+    ["paused", {}, edit("UPDATE schedules SET paused_until = 'infinity'"), []],
+    ["moved to another time", {}, edit("UPDATE schedules SET cron_expression = '30 * * * *'"), []],
+    [
+      "another payload",
+      {},
+      edit(`UPDATE schedules SET payload = '{"source": "other", "max_strategies": 1}'`),
+      [{ status: "dispatched", payload: { source: "other", max_strategies: 1 } }],
+    ],
+    [
+      "a pool that is full",
+      {},
+      edit("UPDATE pools SET max_in_flight = 0"),
+      [{ status: "pending", status_reason: null }],
+    ],
+    ["a drained pool", {}, edit("UPDATE pools SET drained = true"), [{ status: "pending" }]],
+    [
+      "a drained scheduler",
+      {},
+      () => service.database.transaction((tx) => setSetting(tx, "drained", true)),
+      [{ status: "pending" }],
+    ],
+    [
+      "an unfinished run",
+      {},
+      edit(`INSERT INTO runs (schedule_id, schedule_name, action, action_version, trigger_type, scheduled_for, exclusive, status)
+            SELECT id, 'by hand', action, 1, 'manual', '2026-03-01', true, 'running' FROM schedules`),
+      [{ status: "running" }, { status: "skipped", status_reason: "overlap" }],
+    ],
+    [
+      "a run that waits",
+      { overlap: "buffer_all" },
+      edit(`INSERT INTO runs (schedule_id, schedule_name, action, action_version, trigger_type, scheduled_for, exclusive, status, status_reason)
+            SELECT id, 'by hand', action, 1, 'manual', '2026-03-01', true, 'waiting', 'buffered' FROM schedules`),
+      // Released at once, since nothing else is in the way; the occurrence waits behind it.
+      [{ status: "pending" }, { status: "waiting", status_reason: "buffered" }],
+    ],
+  ];
+  test.each(CASES)("%s", async (_, columns, change, expected) => {
+    await planned({ name: "it", ...columns });
+    await turn(NOON - 1_000);
+    await change();
+    await plan(service.deps);
+    await turn(NOON);
+    expect(await runs()).toMatchObject(expected);
+    expect(await service.rows("SELECT * FROM leases")).toEqual([]);
+  });
+
+  test("the run exists already: nothing is inserted, and the schedule advances all the same", async () => {
+    await planned({ overlap: "allow" });
+    await turn(NOON);
+    await service.rows("UPDATE schedules SET next_run_at = '2026-03-01T12:00:00Z'");
+    agenda = new Agenda();
+    await turn(NOON - 1);
+    expect((await turn(NOON + 20)).fired).toBe(0);
+    expect(await runs()).toHaveLength(1);
+    expect(await service.rows("SELECT next_run_at FROM schedules")).toEqual([{ next_run_at: NOON + 60_000 }]);
+  });
+
+  test("more occurrences than one have passed: catch-up decides", async () => {
+    await planned({ kind: "interval", interval_seconds: 1, starts_at: "2026-03-01T12:00:00Z", overlap: "allow" });
+    await turn(NOON - 500);
+    await turn(NOON + 3_200);
+    expect(await runs()).toMatchObject([
+      { status: "skipped", status_reason: "missed", scheduled_for: NOON, result: { count: 3 } },
+      { status: "dispatched", scheduled_for: NOON + 3_000 },
+    ]);
+  });
+
+  test("one row is damaged by hand: it is set aside, the others fire", async () => {
+    for (const name of ["a", "b", "c"]) await planned({ name });
+    await service.rows(`UPDATE schedules SET resolved = jsonb_set(resolved, '{priority}', '7') WHERE name = 'b'`);
+    await turn(NOON - 1_000);
+    expect((await turn(NOON)).fired).toBe(2);
+    expect((await runs()).map((run) => run.schedule_name)).toEqual(["a", "c"]);
+    expect(await service.rows("SELECT name, next_run_at FROM schedules WHERE problem IS NOT NULL")).toEqual([
+      { name: "b", next_run_at: null },
+    ]);
+  });
+});
+
+test("an agenda has room for so many and no more; the rest is claimed", async () => {
+  for (let index = 0; index < 30; index += 1) await planned({ name: `many ${index}` });
+  agenda = new Agenda({ room: 10 * 2_048 });
+  await turn(NOON - 1_000);
+  expect(agenda.full).toBe(true);
+  await turn(NOON);
+  expect(agenda.full).toBe(false);
+  expect(await service.rows("SELECT count(*)::int AS n FROM runs WHERE status = 'dispatched'")).toEqual([{ n: 30 }]);
+});
