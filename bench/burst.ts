@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type BenchChild, runChild } from "./support/child.ts";
-import { cpuBetween, cpuTimes } from "./support/cpu.ts";
-import { median } from "./support/figures.ts";
+import { cpuSeconds, type Part } from "./support/cpu.ts";
+import { burstFloor } from "./support/floor-of-burst.ts";
+import { report } from "./support/report.ts";
 import { PREFIX, startService } from "./support/service.ts";
 import { type BenchServices, startServices } from "./support/services.ts";
 
@@ -10,15 +11,15 @@ import { type BenchServices, startServices } from "./support/services.ts";
  * process has received every trigger (each run was committed before its trigger was published). Beside it, in the same
  * round, the floor: amqplib publishing the same bytes with confirms to the same quorum queue, drained the same way.
  */
-const COUNT = Number(process.argv[2] ?? 10_000);
+const COUNTS = (process.argv[2] ?? "10000,50000").split(",").map(Number);
 const ROUNDS = Number(process.argv[3] ?? 5);
 const QUEUE = `${PREFIX}.work.scout.trigger.v1`;
 const ZONES = Intl.supportedValuesOf("timeZone").filter((_, index) => index % 8 === 0);
 
 const both = (one: number, other: number) => [one, other].sort((a, b) => a - b).join(",");
 
-async function insertSchedules(services: BenchServices, at: number): Promise<void> {
-  const rows = Array.from({ length: COUNT }, (_, index) => {
+async function insertSchedules(services: BenchServices, at: number, count: number): Promise<void> {
+  const rows = Array.from({ length: count }, (_, index) => {
     const zone = ZONES[index % ZONES.length]!;
     const parts = new Intl.DateTimeFormat("en-GB", {
       timeZone: zone,
@@ -47,64 +48,50 @@ async function insertSchedules(services: BenchServices, at: number): Promise<voi
     "SELECT count(*)::int AS n FROM schedules WHERE next_run_at = to_timestamp($1)",
     [at / 1_000],
   );
-  if (due.rows[0].n !== COUNT) throw new Error(`${due.rows[0].n} of ${COUNT} schedules are due at the instant`);
+  if (due.rows[0].n !== count) throw new Error(`${due.rows[0].n} of ${count} schedules are due at the instant`);
 }
 
-async function burst(services: BenchServices, service: BenchChild) {
+/** From the instant until the last trigger has been received, ms; and the processor time used meanwhile, ms, by part. */
+async function burst(services: BenchServices, service: BenchChild, count: number) {
   await services.sql.query("TRUNCATE schedules, runs, leases, outbox");
   await services.sql.query("VACUUM ANALYZE");
   // The next whole second that leaves time to plan and to come to rest.
-  const at = Math.ceil((Date.now() + 4_000 + COUNT) / 1_000) * 1_000;
-  await insertSchedules(services, at);
-  const receiver = runChild("receiver.ts", [services.broker.url, QUEUE, String(COUNT)]);
+  const at = Math.ceil((Date.now() + 5_000 + count / 2) / 1_000) * 1_000;
+  await insertSchedules(services, at, count);
+  const receiver = runChild("receiver.ts", [services.broker.url, QUEUE, String(count)]);
   await receiver.line();
-  while (Date.now() < at - 300) await sleep(20);
-  const before = cpuTimes(service.process.pid!);
-  const result = JSON.parse(await receiver.line()) as {
-    first: number;
-    last: number;
-    received: number;
-    distinct: number;
-  };
-  const cpu = cpuBetween(before, cpuTimes(service.process.pid!));
+  while (Date.now() < at - 200) await sleep(10);
+  const before = await cpuSeconds(service.process.pid!);
+  const { last, distinct } = JSON.parse(await receiver.line()) as { last: number; distinct: number };
+  const after = await cpuSeconds(service.process.pid!);
   const { rows } = await services.sql.query("SELECT count(*)::int AS n FROM runs WHERE status = 'dispatched'");
-  if (rows[0].n !== COUNT || result.distinct !== COUNT)
-    throw new Error(`${rows[0].n} runs, ${result.distinct} triggers`);
-  return { burst_ms: result.last - at, first_ms: result.first - at, cpu };
-}
-
-async function floor(services: BenchServices, body: string): Promise<number> {
-  const receiver = runChild("receiver.ts", [services.broker.url, QUEUE, String(COUNT)]);
-  await receiver.line();
-  const key = "scout.trigger.v1";
-  const publisher = runChild("floor.ts", [services.broker.url, `${PREFIX}.triggers`, key, String(COUNT), body]);
-  await publisher.line();
-  publisher.process.stdin!.write("go\n");
-  const { began } = JSON.parse(await publisher.line()) as { began: number };
-  const { last } = JSON.parse(await receiver.line()) as { last: number };
-  return last - began;
+  if (rows[0].n !== count || distinct !== count) throw new Error(`${rows[0].n} runs, ${distinct} triggers`);
+  const used = (part: Part) => Math.round((after[part] - before[part]) * 1_000);
+  return {
+    burst_ms: last - at,
+    cpu_ms: { service: used("service"), postgres: used("postgres"), broker: used("broker") },
+  };
 }
 
 const services = await startServices();
 const service = await startService(services);
 try {
-  const sample = Buffer.alloc(1_010, "x").toString("base64");
-  const rounds = [];
-  for (let round = 0; round < ROUNDS; round += 1) {
-    const floor_ms = await floor(services, sample);
-    const { burst_ms, first_ms, cpu } = await burst(services, service);
-    rounds.push({ floor_ms, burst_ms, ratio: burst_ms / floor_ms, first_ms, ...cpu });
-    console.error(JSON.stringify(rounds.at(-1)));
+  for (const count of COUNTS) {
+    const rounds: { floor_ms: number; burst_ms: number }[] = [];
+    for (let round = 0; round < ROUNDS; round += 1) {
+      const floor_ms = await burstFloor(services.broker.url, QUEUE, count);
+      rounds.push({ floor_ms, ...(await burst(services, service, count)) });
+      console.error(JSON.stringify(rounds.at(-1)));
+    }
+    report({
+      benchmark: "burst",
+      figure: `${count.toLocaleString("en")} schedules due at one instant, until the last trigger is received`,
+      unit: "ms",
+      rounds: rounds.map(({ burst_ms }) => burst_ms),
+      floor: rounds.map(({ floor_ms }) => floor_ms),
+      limit: { of: "ratio", value: 1.25 },
+    });
   }
-  console.table(rounds);
-  const figures = {
-    benchmark: "burst",
-    schedules: COUNT,
-    floor_ms: median(rounds.map((round) => round.floor_ms)),
-    burst_ms: median(rounds.map((round) => round.burst_ms)),
-    ratio: median(rounds.map((round) => round.ratio)),
-  };
-  console.log(JSON.stringify(figures));
 } finally {
   await service.stop();
   await services.stop();

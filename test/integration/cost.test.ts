@@ -4,8 +4,10 @@ import { connect, type Database } from "../../src/database/connection.ts";
 import type { Deps } from "../../src/deps.ts";
 import { type Broker, createBroker } from "../../src/messaging/broker.ts";
 import { buildTopology, names } from "../../src/messaging/topology.ts";
+import { Agenda } from "../../src/passes/agenda.ts";
 import { dispatch } from "../../src/passes/dispatch.ts";
 import { fire } from "../../src/passes/fire.ts";
+import { fireOnTime } from "../../src/passes/fire-foreseen.ts";
 import { ingest } from "../../src/passes/ingest.ts";
 import { plan } from "../../src/passes/plan.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
@@ -128,6 +130,28 @@ async function fireAll(): Promise<void> {
     fired += result.fired;
   }
 }
+
+test(`${RUNS} fired schedules that were foreseen`, async () => {
+  await schedules("skip");
+  await service.rows("UPDATE schedules SET next_run_at = now() + interval '1 second'");
+  const agenda = new Agenda();
+  let next_in_ms: number | null = null;
+  for (let full = true; full; ) ({ full, next_in_ms } = await fireOnTime(deps, agenda));
+  await deps.clock.sleep(next_in_ms! + 2);
+  expect(
+    await cost(async () => {
+      const result = await fireOnTime(deps, agenda);
+      await result.published;
+      expect(result.fired).toBe(RUNS);
+    }),
+  ).toEqual({
+    // BEGIN, the state of affairs, one for all of the rest, COMMIT; and the lease's end.
+    statements: 7,
+    round_trips: 7,
+    rows: { schedules: { updated: RUNS }, runs: { inserted: RUNS }, leases: { inserted: 1, deleted: 1 } },
+    frames: { publish: RUNS, header: RUNS, body: RUNS, other: 0 },
+  });
+});
 
 // "allow" and the default differ in the look for unfinished runs.
 for (const [overlap, statements] of [
