@@ -56,7 +56,7 @@ async function burst(services: BenchServices, service: BenchChild, count: number
   await services.sql.query("TRUNCATE schedules, runs, leases, outbox");
   await services.sql.query("VACUUM ANALYZE");
   // The next whole second that leaves time to plan and to come to rest.
-  const at = Math.ceil((Date.now() + 5_000 + count / 2) / 1_000) * 1_000;
+  const at = Math.ceil((Date.now() + 10_000 + count) / 1_000) * 1_000;
   await insertSchedules(services, at, count);
   const receiver = runChild("receiver.ts", [services.broker.url, QUEUE, String(count)]);
   await receiver.line();
@@ -77,10 +77,13 @@ const services = await startServices();
 const service = await startService(services);
 try {
   for (const count of COUNTS) {
-    const rounds: { floor_ms: number; burst_ms: number }[] = [];
+    const rounds = [];
     for (let round = 0; round < ROUNDS; round += 1) {
+      const before = await cpuSeconds(service.process.pid!);
       const floor_ms = await burstFloor(services.broker.url, QUEUE, count);
-      rounds.push({ floor_ms, ...(await burst(services, service, count)) });
+      const { broker } = await cpuSeconds(service.process.pid!);
+      const floor_broker_cpu_ms = Math.round((broker - before.broker) * 1_000);
+      rounds.push({ floor_ms, floor_broker_cpu_ms, ...(await burst(services, service, count)) });
       console.error(JSON.stringify(rounds.at(-1)));
     }
     report({
