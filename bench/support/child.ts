@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 
 export interface BenchChild {
   readonly process: ChildProcess;
-  /** The next line it prints. */
+  /** The next line it prints. Rejects once it has ended without printing one. */
   line(): Promise<string>;
 }
 
@@ -21,15 +21,28 @@ export function runChild(
     env: { PATH: process.env.PATH, ...environment },
   });
   const lines: string[] = [];
-  const waiting: ((line: string) => void)[] = [];
-  createInterface({ input: child.stdout }).on("line", (line) => {
-    const next = waiting.shift();
-    if (next) next(line);
-    else lines.push(line);
-  });
+  const waiting: { resolve(line: string): void; reject(error: Error): void }[] = [];
+  let ended = false;
+  const silence = () => new Error(`${script} has ended and said no more`);
+  createInterface({ input: child.stdout })
+    .on("line", (line) => {
+      const next = waiting.shift();
+      if (next) next.resolve(line);
+      else lines.push(line);
+    })
+    .on("close", () => {
+      ended = true;
+      for (const each of waiting.splice(0)) each.reject(silence());
+    });
   return {
     process: child,
-    line: () => (lines.length > 0 ? Promise.resolve(lines.shift()!) : new Promise((resolve) => waiting.push(resolve))),
+    line: () =>
+      new Promise((resolve, reject) => {
+        const line = lines.shift();
+        if (line !== undefined) resolve(line);
+        else if (ended) reject(silence());
+        else waiting.push({ resolve, reject });
+      }),
   };
 }
 

@@ -29,7 +29,8 @@ export async function startService(services: BenchServices): Promise<BenchChild 
 
 async function report(service: BenchChild): Promise<void> {
   for (;;) {
-    const line = await service.line();
+    const line = await service.line().catch(() => null);
+    if (line === null) return;
     if (!line.includes('"level":30')) console.error(line.slice(0, 1_000));
   }
 }
