@@ -58,15 +58,19 @@ export async function deleteOldRuns(tx: Tx, days: number, limit: number): Promis
   return (await tx.query(DELETE_OLD, [days, limit])).length;
 }
 
+// Most schedules have fewer runs than are kept, which the index runs_schedule alone can tell; only the others' rows are read.
 const TRIM: Statement = {
   name: "trim_schedules",
   text: `
     WITH chunk AS (
       SELECT id FROM schedules WHERE $1::uuid IS NULL OR id > $1 ORDER BY id LIMIT $3
+    ), long AS (
+      SELECT chunk.id FROM chunk, LATERAL (
+        SELECT FROM runs WHERE schedule_id = chunk.id ORDER BY id DESC OFFSET $2 LIMIT 1) AS r
     ), surplus AS (
-      SELECT r.id FROM chunk, LATERAL (
+      SELECT r.id FROM long, LATERAL (
         SELECT id, completed_at FROM runs
-        WHERE schedule_id = chunk.id AND parent_run_id IS NULL ORDER BY id DESC OFFSET $2 LIMIT $4) AS r
+        WHERE schedule_id = long.id AND parent_run_id IS NULL ORDER BY id DESC OFFSET $2 LIMIT $4) AS r
       WHERE r.completed_at IS NOT NULL
     ), gone AS (
       SELECT id FROM surplus
