@@ -20,6 +20,8 @@ import { type BenchServices, startServices } from "./support/services.ts";
 const COUNT = Number(process.argv[2] ?? 10_000);
 const ROUNDS = Number(process.argv[3] ?? 5);
 const PATIENCE_MS = 120_000;
+/** For entering and planning the jobs before they are due. */
+const HEAD_START_MS = 10_000 + COUNT;
 const QUEUE = `${PREFIX}.work.scout.trigger.v1`;
 
 if (!existsSync(fileURLToPath(new URL("peers/node_modules", import.meta.url)))) {
@@ -91,7 +93,7 @@ async function startRedis(appendfsync: string): Promise<{ url: string; stop(): P
 async function peer(name: string, url: string): Promise<number | null> {
   const child = runChild(`../peers/${name}.js`, [url, String(COUNT)]);
   await child.line();
-  const at = Date.now() + 4_000 + COUNT / 2;
+  const at = Date.now() + HEAD_START_MS;
   child.process.stdin!.write(`${at}\n`);
   await child.line();
   if (Date.now() > at) throw new Error(`${name} had not entered its jobs by the instant`);
@@ -103,7 +105,7 @@ async function peer(name: string, url: string): Promise<number | null> {
 
 async function pocketwatch({ sql, broker }: BenchServices): Promise<number> {
   await sql.query("TRUNCATE schedules, runs, leases, outbox");
-  const at = Date.now() + 4_000 + COUNT / 2;
+  const at = Date.now() + HEAD_START_MS;
   const receiver: BenchChild = runChild("receiver.ts", [broker.url, QUEUE, String(COUNT)]);
   await receiver.line();
   await sql.query(
