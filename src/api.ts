@@ -98,7 +98,7 @@ export function createApi(deps: Deps, local: Partial<LocalPart> = {}): Api {
     requestReload: (...asked) => requestReload(deps, ...asked),
     drainScheduler: (...asked) => drainScheduler(deps, ...asked),
     ...localApi(deps, local),
-    measure: createGauges(deps, local.queueDepth),
+    measure: createGauges(deps, local.queueDepths),
   });
 }
 

@@ -1,22 +1,26 @@
 import { Gauge } from "prom-client";
-import { measure } from "./database/measurements.ts";
-import { listPools } from "./database/pool-queries.ts";
-import { schedulerStatus } from "./database/scheduler-status.ts";
+import { type Census, census, type Measurements, measure } from "./database/measurements.ts";
 import type { Deps } from "./deps.ts";
-import { names } from "./messaging/topology.ts";
+import { buildTopology, deadQueue, names } from "./messaging/topology.ts";
 
-/** How many messages lie in a queue and who consumes it; null where the broker cannot say. */
-type QueueDepth = (queue: string) => Promise<{ readonly messages: number; readonly consumers: number } | null>;
+/** How many messages lie in queues and who consumes them; queues of which the broker cannot say are left out. */
+type QueueDepths = (
+  queues: readonly string[],
+) => Promise<ReadonlyMap<string, { readonly messages: number; readonly consumers: number }>>;
 
-const MOST_POOLS = 1_000;
+/** How long the census stands, ms: with a million schedules it looks at all of them. */
+const CENSUS_MS = 60_000;
+const SCHEDULE_STATES = ["active", "paused", "disabled", "finished", "problem"];
+const BREAKER_STATES = ["closed", "half_open", "open"];
 
 /**
  * Figures about the state of things, read when somebody asks for the metrics: nothing is counted while nobody looks. They are
  * those of all instances together, so that one scrape is enough, and a sum over instances would be wrong.
  */
-export function createGauges(deps: Deps, queueDepth: QueueDepth | undefined): () => Promise<void> {
+export function createGauges(deps: Deps, queueDepths: QueueDepths | undefined): () => Promise<void> {
   const gauge = <Label extends string>(name: string, help: string, labelNames: Label[] = []) =>
     new Gauge({ name: `pocketwatch_${name}`, help, labelNames, registers: [deps.metrics.registry] });
+  const instances = gauge("instances", "Instances heard of within 90 seconds");
   const schedules = gauge("schedules", "Schedules, by state", ["state"]);
   const runs = gauge("runs_open", "Runs that have not ended, by what they do", ["status"]);
   const overdue = gauge("overdue_seconds", "How long the schedule that is overdue longest has been");
@@ -36,26 +40,28 @@ export function createGauges(deps: Deps, queueDepth: QueueDepth | undefined): ()
   const trips = gauge("breaker_trips", "How often the breakers of an action have opened", ["action"]);
   const messages = gauge("queue_messages", "Triggers that wait for a consumer", ["action", "version"]);
   const consumers = gauge("queue_consumers", "Consumers of an action", ["action", "version"]);
+  const dead = gauge("dead_letters", "Messages that nobody could handle, by the queue they were meant for", ["queue"]);
 
-  async function readDatabase(): Promise<void> {
-    const { status, pools, measured } = await deps.database.transaction(async (tx) => ({
-      status: await schedulerStatus(tx),
-      pools: await listPools(tx, "", MOST_POOLS),
-      measured: await measure(tx),
-    }));
-    const since = (instant: number | null) => (instant === null ? 0 : Math.max(0, status.now - instant) / 1_000);
-    overdue.set(since(status.oldest_due_at));
-    oldest.set(since(status.oldest_pending_at));
-    drained.set(status.drained ? 1 : 0);
-    leases.set(status.leases);
-    outbox.set(status.outbox);
-    runs.set({ status: "waiting" }, status.waiting);
-    runs.set({ status: "pending" }, status.pending);
-    runs.set({ status: "in_flight" }, status.in_flight);
-    for (const one of [schedules, breakers, breaker, trips, ...Object.values(pool)]) one.reset();
-    for (const [state, count] of measured.schedules) schedules.set({ state }, count);
-    for (const [state, count] of measured.breakers) breakers.set({ state }, count);
-    for (const [action, count] of measured.trips) trips.set({ action }, count);
+  function showMeasurements(measured: Measurements): void {
+    const { pools } = measured;
+    const sum = (count: (one: Measurements["pools"][number]) => number) =>
+      pools.reduce((all, one) => all + count(one), 0);
+    instances.set(measured.instances);
+    overdue.set(measured.overdue_seconds);
+    oldest.set(Math.max(0, ...pools.map((one) => one.oldest_seconds)));
+    drained.set(measured.drained ? 1 : 0);
+    leases.set(measured.leases);
+    outbox.set(measured.outbox);
+    runs.set({ status: "waiting" }, measured.waiting);
+    runs.set(
+      { status: "pending" },
+      sum(({ high, normal, low }) => high + normal + low),
+    );
+    runs.set(
+      { status: "in_flight" },
+      sum(({ in_flight }) => in_flight),
+    );
+    for (const one of [breaker, ...Object.values(pool)]) one.reset();
     for (const { key, action, state } of measured.open_breakers) breaker.set({ key, action }, state === "open" ? 2 : 1);
     for (const one of pools) {
       const label = { pool: one.name };
@@ -69,16 +75,42 @@ export function createGauges(deps: Deps, queueDepth: QueueDepth | undefined): ()
     }
   }
 
+  function showCensus(counted: Census): void {
+    for (const state of SCHEDULE_STATES) schedules.set({ state }, counted.schedules.get(state) ?? 0);
+    for (const state of BREAKER_STATES) breakers.set({ state }, counted.breakers.get(state) ?? 0);
+    trips.reset();
+    for (const [action, count] of counted.trips) trips.set({ action }, count);
+  }
+
+  let counted_at = Number.NEGATIVE_INFINITY;
+  async function readDatabase(): Promise<void> {
+    showMeasurements(await deps.database.transaction(measure));
+    const now = deps.clock.monotonic();
+    if (now - counted_at < CENSUS_MS) return;
+    showCensus(await deps.database.transaction(census));
+    counted_at = now;
+  }
+
   async function readQueues(): Promise<void> {
-    if (queueDepth === undefined) return;
-    messages.reset();
-    consumers.reset();
-    for (const { name, version } of deps.actions().list()) {
-      const depth = await queueDepth(names(deps.prefix).queue.work(name, version));
-      if (depth === null) continue;
-      const label = { action: name, version: String(version) };
-      messages.set(label, depth.messages);
-      consumers.set(label, depth.consumers);
+    if (queueDepths === undefined) return;
+    const actions = deps.actions().list();
+    const work = new Map(
+      actions.map(({ name, version }) => [names(deps.prefix).queue.work(name, version), { name, version }]),
+    );
+    const dead_queues = new Map(
+      buildTopology(deps.prefix, actions)
+        .queues.map(({ name }) => name)
+        .filter((name) => !name.endsWith(".dead"))
+        .map((name) => [deadQueue(name), name.slice(deps.prefix.length + 1)]),
+    );
+    const depths = await queueDepths([...work.keys(), ...dead_queues.keys()]);
+    for (const one of [messages, consumers, dead]) one.reset();
+    for (const [queue, depth] of depths) {
+      const action = work.get(queue);
+      const label = { action: action?.name ?? "", version: String(action?.version) };
+      if (action === undefined) dead.set({ queue: dead_queues.get(queue)! }, depth.messages);
+      else messages.set(label, depth.messages);
+      if (action !== undefined) consumers.set(label, depth.consumers);
     }
   }
 

@@ -4,6 +4,7 @@ import { statistics } from "./database/statistics.ts";
 import { databaseNow } from "./database/supervision.ts";
 import type { Deps } from "./deps.ts";
 import type { Api, BrokerRecord, DeadLetter, InstanceRecord, PassReport } from "./http/api.ts";
+import type { Broker } from "./messaging/broker.ts";
 import { names, triggerRoute } from "./messaging/topology.ts";
 import { InvalidInput, Unavailable } from "./schedule/errors.ts";
 
@@ -11,8 +12,8 @@ import { InvalidInput, Unavailable } from "./schedule/errors.ts";
 export interface LocalPart {
   readonly passes: () => Readonly<Record<string, PassReport>>;
   readonly broker: () => BrokerRecord;
-  /** How many messages lie in a queue and who consumes it; null where the broker cannot say. */
-  readonly queueDepth: (queue: string) => Promise<{ readonly messages: number; readonly consumers: number } | null>;
+  /** How many messages lie in queues and who consumes them; those the broker cannot say anything about are left out. */
+  readonly queueDepths: Broker["depths"];
   /** Dead letters of one queue, or of all. @throws Unavailable */
   readonly listDeadLetters: (queue: string | null, limit: number) => Promise<readonly DeadLetter[]>;
   /** @throws NotFound, Unavailable */
@@ -39,22 +40,23 @@ export function localApi(deps: Deps, local: Partial<LocalPart>): Part {
   return {
     async listActions() {
       const registry = deps.actions();
-      const actions = await Promise.all(
-        registry.list().map(async ({ validatePayload: _, ...action }) => {
-          const name = names(deps.prefix).queue.work(action.name, action.version);
-          const depth = (await local.queueDepth?.(name)) ?? null;
-          return {
-            ...action,
-            ...triggerRoute(deps.prefix, action),
-            queue: {
-              name,
-              type: action.queue.type,
-              messages: depth?.messages ?? null,
-              consumers: depth?.consumers ?? null,
-            },
-          };
-        }),
-      );
+      const queueOf = ({ name, version }: { readonly name: string; readonly version: number }) =>
+        names(deps.prefix).queue.work(name, version);
+      const depths = await local.queueDepths?.(registry.list().map(queueOf));
+      const actions = registry.list().map(({ validatePayload: _, ...action }) => {
+        const name = queueOf(action);
+        const depth = depths?.get(name) ?? null;
+        return {
+          ...action,
+          ...triggerRoute(deps.prefix, action),
+          queue: {
+            name,
+            type: action.queue.type,
+            messages: depth?.messages ?? null,
+            consumers: depth?.consumers ?? null,
+          },
+        };
+      });
       return { actions, problems: registry.problems };
     },
     listDeadLetters: (queue, limit) => given(local.listDeadLetters)(queue, limit),

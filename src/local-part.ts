@@ -17,7 +17,7 @@ export function createLocalPart(deps: Deps, broker: Broker, config: Config, loop
   return {
     passes: () => loops()?.reports() ?? {},
     broker: () => broker.state(),
-    queueDepth: async (queue) => (await broker.depths([queue])).get(queue) ?? null,
+    queueDepths: broker.depths,
     listDeadLetters: (queue, limit) => {
       if (broker.state().consuming !== "connected") throw new Unavailable("the broker is away");
       return broker.deadLetters.list(queue === null ? queues() : [queue], limit);

@@ -1,9 +1,10 @@
+import { countCreated } from "../counted.ts";
 import type { Tx } from "../database/connection.ts";
 import { unfinishedSchedules } from "../database/due-schedules.ts";
 import { insertRuns, type NewRun, noteRun } from "../database/new-runs.ts";
 import { runsThatStand } from "../database/run-queries.ts";
 import { type LockedSchedule, lockSchedule } from "../database/schedule-runs.ts";
-import type { ScheduleRow, Status } from "../database/schema.ts";
+import type { RunRow, ScheduleRow, Status } from "../database/schema.ts";
 import { databaseNow } from "../database/supervision.ts";
 import type { Deps } from "../deps.ts";
 import { breakerKey } from "../schedule/breaker.ts";
@@ -53,9 +54,10 @@ export async function backfill(deps: Deps, idOrName: string, input: BackfillInpu
   const filled: Instant[] = [];
   for (let from = 0; from < instants.length; from += BATCH) {
     const chunk = instants.slice(from, from + BATCH);
-    const created = await deps.database.transaction((tx) => fill(tx, id, chunk, input, actor), { actor });
-    filled.push(...created);
-    if (created.length > 0 && !input.dry_run) follow(deps);
+    const { missing, inserted } = await deps.database.transaction((tx) => fill(tx, id, chunk, input, actor), { actor });
+    filled.push(...missing);
+    countCreated(deps, inserted);
+    if (inserted.length > 0) follow(deps);
   }
   return { occurrences: filled, existing: instants.length - filled.length };
 }
@@ -83,23 +85,23 @@ async function fill(
   instants: readonly Instant[],
   input: BackfillInput,
   actor: string,
-): Promise<Instant[]> {
+): Promise<{ readonly missing: readonly Instant[]; readonly inserted: readonly RunRow[] }> {
   const schedule = await lockSchedule(tx, id);
   // Deleted or broken since the first look: what was done stays, the rest is left.
-  if (schedule === undefined || schedule.resolved === null) return [];
+  if (schedule === undefined || schedule.resolved === null) return { missing: [], inserted: [] };
   const own = instants.map((at) => occurrenceRunId(id, at));
   const filled = instants.map((at) => occurrenceRunId(id, at, SALT));
   const standing = await runsThatStand(tx, [...own, ...filled]);
   const open = instants.filter((_, index) => !standing.has(own[index]!) && !standing.has(filled[index]!));
   // The instant at which it is due next is left to fire, which would make another run of it.
   const missing = open.filter((at) => schedule.next_run_at === null || at < schedule.next_run_at);
-  if (input.dry_run || missing.length === 0) return missing;
+  if (input.dry_run || missing.length === 0) return { missing, inserted: [] };
 
   const runs = await newRuns(tx, schedule, missing, input, actor);
   const inserted = await insertRuns(tx, runs);
   const last = inserted.findLast((run) => run.status !== "skipped");
   if (last !== undefined) await noteRun(tx, id, last.id, false);
-  return missing;
+  return { missing, inserted };
 }
 
 async function newRuns(

@@ -1,3 +1,4 @@
+import { countCreated } from "../counted.ts";
 import type { Tx } from "../database/connection.ts";
 import { insertRuns } from "../database/new-runs.ts";
 import { tellSkipped } from "../database/run-events.ts";
@@ -29,6 +30,7 @@ export async function skipNext(deps: Deps, idOrName: string, revision: number | 
     },
     { actor },
   );
+  countCreated(deps, [run]);
   deps.wake("fire");
   deps.wake("relay");
   return run;

@@ -1,3 +1,4 @@
+import { countCreated } from "../counted.ts";
 import type { Tx } from "../database/connection.ts";
 import type { RequestKey } from "../database/requests.ts";
 import { insertScheduleRun, type ScheduleTrigger } from "../database/schedule-runs.ts";
@@ -54,7 +55,7 @@ function checkPayload(deps: Deps, schedule: ScheduleRow, payload: unknown): void
 
 /** Wakes whoever has to do something about a new run. After the commit. */
 export function followRun(deps: Deps, run: RunRow): void {
-  deps.metrics.runs_created.inc({ trigger_type: run.trigger_type, status: run.status });
+  countCreated(deps, [run]);
   if (run.status === "pending") deps.wake(run.child_total === null ? "dispatch" : "expand");
   // It waits for another run, which may have ended meanwhile, or is to be cancelled in its favour.
   if (run.status === "waiting") deps.wake("supervise");

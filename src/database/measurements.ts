@@ -1,45 +1,119 @@
 import type { Statement, Tx } from "./connection.ts";
 import { STATE } from "./schedule-queries.ts";
 
+/*
+ * Figures for a scrape. Each reads a partial index of what is open, and stops counting at MOST_COUNTED: a scrape costs the
+ * same with a thousand runs waiting and with a million.
+ */
+export const MOST_COUNTED = 10_000;
+
+export interface OpenMeasure {
+  readonly drained: boolean;
+  readonly overdue_seconds: number;
+  readonly waiting: number;
+  readonly leases: number;
+  readonly outbox: number;
+  /** Heard of within the last 90 seconds. */
+  readonly instances: number;
+}
+
+const most = (rows: string) => `(SELECT count(*)::int FROM (SELECT ${rows} LIMIT ${MOST_COUNTED}) AS counted)`;
+
+const OPEN: Statement = {
+  name: "measure_open",
+  text: `
+    SELECT EXISTS (SELECT FROM settings WHERE key = 'drained' AND value = 'true'::jsonb) AS drained,
+      coalesce(extract(epoch FROM pocketwatch_now() - (
+        SELECT min(next_run_at) FROM schedules WHERE next_run_at IS NOT NULL AND enabled AND NOT needs_planning
+          AND next_run_at <= pocketwatch_now())), 0)::double precision AS overdue_seconds,
+      ${most("FROM runs WHERE status = 'waiting' AND parent_run_id IS NULL")} AS waiting,
+      ${most("FROM leases")} AS leases,
+      ${most("FROM outbox")} AS outbox,
+      (SELECT count(*)::int FROM instances WHERE last_seen_at > pocketwatch_now() - interval '90 seconds') AS instances`,
+};
+
+export interface PoolMeasure {
+  readonly name: string;
+  readonly max_in_flight: number | null;
+  readonly drained: boolean;
+  readonly in_flight: number;
+  readonly high: number;
+  readonly normal: number;
+  readonly low: number;
+  /** How long the run that waits longest could have been dispatched. */
+  readonly oldest_seconds: number;
+}
+
+// A label per pool: a thousand of them is more than anybody looks at.
+const pending = (priority: number) =>
+  most(`FROM runs r WHERE r.pool = p.name AND r.priority = ${priority} AND r.status = 'pending' AND r.child_total IS NULL
+    AND r.cancel_requested_at IS NULL`);
+// The index's first entry of each priority, rather than the least of all.
+const oldest = (priority: number) => `
+  (SELECT r.available_at FROM runs r
+   WHERE r.pool = p.name AND r.priority = ${priority} AND r.status = 'pending' AND r.child_total IS NULL
+     AND r.cancel_requested_at IS NULL AND r.available_at <= pocketwatch_now()
+   ORDER BY r.pool, r.priority, r.available_at, r.id LIMIT 1)`;
+const POOLS: Statement = {
+  name: "measure_pools",
+  text: `
+    SELECT p.name, p.max_in_flight, p.drained,
+      ${most("FROM runs r WHERE r.pool = p.name AND r.status IN ('dispatched', 'running') AND r.child_total IS NULL")}
+        AS in_flight,
+      ${pending(1)} AS high, ${pending(2)} AS normal, ${pending(3)} AS low,
+      coalesce(extract(epoch FROM pocketwatch_now() - least(${oldest(1)}, ${oldest(2)}, ${oldest(3)})), 0)::double precision
+        AS oldest_seconds
+    FROM (SELECT name, max_in_flight, drained FROM pools ORDER BY name LIMIT 1000) AS p`,
+};
+
 export interface BreakerMeasure {
   readonly key: string;
   readonly action: string;
   readonly state: "open" | "half_open";
 }
 
-export interface Measurements {
-  readonly schedules: ReadonlyMap<string, number>;
-  readonly breakers: ReadonlyMap<string, number>;
-  readonly trips: ReadonlyMap<string, number>;
-  /** Those that are not closed, worst first. */
-  readonly open_breakers: readonly BreakerMeasure[];
-}
-
-const SCHEDULES: Statement = {
-  name: "measure_schedules",
-  text: `SELECT ${STATE} AS name, count(*)::int AS count FROM schedules s GROUP BY 1`,
-};
+// A label per host that fails right now, not per host there is; worst first.
 const BREAKERS: Statement = {
-  name: "measure_breakers",
-  text: "SELECT state AS name, count(*)::int AS count FROM breakers GROUP BY 1",
-};
-const TRIPS: Statement = {
-  name: "measure_trips",
-  text: "SELECT action AS name, sum(trips)::int AS count FROM breakers GROUP BY 1",
-};
-// A label per host that fails right now, not per host there is.
-const OPEN: Statement = {
   name: "measure_open_breakers",
   text: "SELECT key, action, state FROM breakers WHERE state <> 'closed' ORDER BY opened_at NULLS LAST, key LIMIT 200",
 };
 
-/** Figures that are counted when somebody asks for them, rather than kept. */
+export interface Measurements extends OpenMeasure {
+  readonly pools: readonly PoolMeasure[];
+  readonly open_breakers: readonly BreakerMeasure[];
+}
+
+/** Figures that are read when somebody asks for them, rather than kept. */
 export async function measure(tx: Tx): Promise<Measurements> {
+  const [open] = await tx.query<OpenMeasure>(OPEN);
+  return { ...open!, pools: await tx.query(POOLS), open_breakers: await tx.query(BREAKERS) };
+}
+
+export interface Census {
+  readonly schedules: ReadonlyMap<string, number>;
+  readonly breakers: ReadonlyMap<string, number>;
+  readonly trips: ReadonlyMap<string, number>;
+}
+
+const SCHEDULES: Statement = {
+  name: "census_schedules",
+  text: `SELECT ${STATE} AS name, count(*)::int AS count FROM schedules s GROUP BY 1`,
+};
+const BREAKER_STATES: Statement = {
+  name: "census_breakers",
+  text: "SELECT state AS name, count(*)::int AS count FROM breakers GROUP BY 1",
+};
+const TRIPS: Statement = {
+  name: "census_trips",
+  text: "SELECT action AS name, sum(trips)::int AS count FROM breakers GROUP BY 1",
+};
+
+/** Figures that need every schedule and breaker to be looked at: not for every scrape. */
+export async function census(tx: Tx): Promise<Census> {
   return {
     schedules: counts(await tx.query(SCHEDULES)),
-    breakers: counts(await tx.query(BREAKERS)),
+    breakers: counts(await tx.query(BREAKER_STATES)),
     trips: counts(await tx.query(TRIPS)),
-    open_breakers: await tx.query<BreakerMeasure>(OPEN),
   };
 }
 

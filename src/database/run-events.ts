@@ -1,4 +1,5 @@
 import { toIso } from "../schedule/instant.ts";
+import { runTraceparent } from "../schedule/run-id.ts";
 import { hasEnded, type RunState } from "../schedule/run-transitions.ts";
 import type { Statement, Tx } from "./connection.ts";
 import { emit, type OutboxMessage } from "./outbox.ts";
@@ -54,7 +55,7 @@ function runEvent(run: LockedRun, attempt: RunState | null, labels: Record<strin
     exchange: "events",
     type: `run.${name}.v1`,
     subject: `runs/${run.id}`,
-    traceparent: run.traceparent,
+    traceparent: run.traceparent ?? runTraceparent(run.id),
     data: {
       run_id: run.id,
       schedule_id: run.schedule_id,

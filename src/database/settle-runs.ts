@@ -20,6 +20,8 @@ export interface RunChange {
 export interface Settlement {
   /** Runs that ended, parents among them. */
   readonly finished: readonly LockedRun[];
+  /** Attempts that ended and are followed by another. */
+  readonly retried: readonly LockedRun[];
   /** Top-level runs of schedules that ended: what waits for them may be released. */
   readonly ended: readonly { readonly schedule_id: string; readonly completed: boolean }[];
   /** Some run is pending again, or a capped pool has room for one that was. */
@@ -67,6 +69,8 @@ export async function settleRuns(
   await emit(tx, outgoing);
   return {
     finished: finished.map(({ after }) => after),
+    // An archived attempt has no columns of its own beyond a run's state.
+    retried: changed.flatMap(({ after, archived }) => archived.map((attempt) => ({ ...after, ...attempt }))),
     ended,
     pending: changed.some(becamePending) || (await madeRoom(tx, changed)),
     emitted: outgoing.length > 0,

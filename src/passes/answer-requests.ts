@@ -1,3 +1,4 @@
+import { countCreated } from "../counted.ts";
 import { isDataError, type Tx } from "../database/connection.ts";
 import { inWords, lockSchedulesToPlan, storable } from "../database/planning.ts";
 import {
@@ -97,7 +98,7 @@ function payloadProblem(deps: Deps, schedule: ScheduleRow, payload: unknown): st
 }
 
 async function follow(deps: Deps, runs: readonly RunRow[]): Promise<void> {
-  for (const run of runs) deps.metrics.runs_created.inc({ trigger_type: run.trigger_type, status: run.status });
+  countCreated(deps, runs);
   const having = (status: string) => runs.filter((run) => run.status === status);
   const pending = having("pending");
   if (pending.some((run) => run.child_total === null)) deps.wake("dispatch");

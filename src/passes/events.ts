@@ -1,5 +1,6 @@
 import type { MessageData } from "../contracts/messages.ts";
 import type { OutboxMessage } from "../database/outbox.ts";
+import { runTraceparent } from "../schedule/run-id.ts";
 
 /** What is told about a schedule that cannot be planned or fired. */
 export function scheduleProblem(
@@ -25,7 +26,7 @@ export function cancelRequested(
     exchange: "control",
     type: "run.cancel-requested.v1",
     subject: `runs/${run.id}`,
-    traceparent: run.traceparent,
+    traceparent: run.traceparent ?? runTraceparent(run.id),
     data,
   };
 }

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { countCreated } from "../counted.ts";
 import { isDataError, type Tx } from "../database/connection.ts";
 import {
   claimDueSchedules,
@@ -145,8 +146,13 @@ function hand(deps: Deps, id: string, runs: readonly FiringRun[]): Promise<void>
 }
 
 async function follow(deps: Deps, runs: readonly FiringRun[], waiting: readonly FiringRun[]): Promise<void> {
-  for (const { schedule, occurrence, row } of runs) {
-    deps.metrics.runs_created.inc({ trigger_type: "scheduled", status: row.status });
+  countCreated(
+    deps,
+    runs.map(({ schedule: { action, kind, resolved }, row: { status, status_reason } }) => {
+      return { trigger_type: "scheduled", kind, status, status_reason, action, priority: resolved.priority };
+    }),
+  );
+  for (const { schedule, occurrence } of runs) {
     deps.metrics.lateness_seconds.observe(Math.max(0, schedule.now - occurrence.scheduled_for) / 1_000);
   }
   if (runs.some((run) => run.row.status === "pending")) deps.wake("dispatch");

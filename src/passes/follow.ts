@@ -1,3 +1,4 @@
+import { countEnds } from "../counted.ts";
 import type { Settlement } from "../database/settle-runs.ts";
 import type { Deps } from "../deps.ts";
 import { releaseBreakers } from "./probe.ts";
@@ -8,9 +9,7 @@ import { release } from "./release.ts";
  * is released. A release that fails does not undo what was committed: supervise makes it good.
  */
 export async function follow(deps: Deps, settlement: Settlement): Promise<void> {
-  for (const { status, status_reason, action } of settlement.finished) {
-    deps.metrics.runs_ended.inc({ status, reason: status_reason ?? "", action });
-  }
+  countEnds(deps, settlement);
   if (settlement.pending) deps.wake("dispatch");
   if (settlement.emitted) deps.wake("relay");
   if (settlement.breakers.opened) deps.wake("supervise");

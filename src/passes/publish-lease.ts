@@ -50,7 +50,12 @@ async function settle(deps: Deps, lease: Lease, outcomes: readonly Outcome[]): P
   });
   const rejected = having("rejected");
   const unknown = having("unknown").map((run) => run.id);
-  for (const [outcome, count] of tally(outcomes)) deps.metrics.triggers_published.inc({ outcome }, count);
+  for (const priority of [1, 2, 3] as const) {
+    const those = outcomes.filter((_, index) => lease.runs[index]!.priority === priority);
+    for (const [outcome, count] of tally(those)) {
+      deps.metrics.triggers_published.inc({ outcome, priority: PRIORITY_NAMES[priority] }, count);
+    }
+  }
 
   if (rejected.length > 0) await failRejected(deps, rejected);
   await deps.database.transaction(async (tx) => {

@@ -1,6 +1,8 @@
+import { countCreated, countEnds } from "../counted.ts";
 import type { Tx } from "../database/connection.ts";
 import { lockRuns } from "../database/run-states.ts";
 import { insertScheduleRun } from "../database/schedule-runs.ts";
+import type { RunRow } from "../database/schema.ts";
 import { type RunChange, settleRuns } from "../database/settle-runs.ts";
 import {
   affectedByEnds,
@@ -59,9 +61,8 @@ export async function releaseWaiting(deps: Deps, scheduleIds: readonly string[])
 async function releaseThese(deps: Deps, ids: readonly string[]): Promise<readonly string[]> {
   try {
     const done = await deps.database.transaction((tx) => releaseChunk(tx, ids));
-    for (const { status, status_reason, action } of done.finished) {
-      deps.metrics.runs_ended.inc({ status, reason: status_reason ?? "", action });
-    }
+    countEnds(deps, done);
+    countCreated(deps, done.created);
     if (done.pending) {
       deps.wake("dispatch");
       deps.wake("expand");
@@ -88,15 +89,18 @@ async function releaseChunk(tx: Tx, ids: readonly string[]) {
   const settlement = await settleRuns(tx, changes);
   let pending = settlement.pending;
   let emitted = settlement.emitted;
+  const created: RunRow[] = [];
   for (const schedule of schedules) {
     if (!dependenciesCompleted(schedule, facts)) continue;
     const occurrence_at = Math.max(...schedule.depends_on.map((id) => facts.completed.get(id) ?? 0));
     const trigger = { trigger_type: "dependency", triggered_by: schedule.name, occurrence_at } as const;
     const run = await insertScheduleRun(tx, schedule.id, trigger);
+    if (run !== null && run !== undefined) created.push(run);
     if (run?.status === "skipped") emitted = true;
     else pending = true;
   }
-  return { finished: settlement.finished, pending, emitted, cancelling, more };
+  const { finished, retried } = settlement;
+  return { finished, retried, created, pending, emitted, cancelling, more };
 }
 
 // The runs in the way and those that wait are locked together, in the one order of all.

@@ -10,15 +10,28 @@ export function createMetrics() {
     new Gauge({ name: `pocketwatch_${name}`, help, labelNames, registers });
   return {
     registry,
-    runs_created: counter("runs_created_total", "Runs created, by trigger type and first status", [
-      "trigger_type",
-      "status",
-    ]),
+    runs_created: counter(
+      "runs_created_total",
+      "Runs made, by trigger type, kind of schedule, priority and first status",
+      ["trigger_type", "kind", "priority", "status"],
+    ),
     triggers_published: counter("triggers_published_total", "Trigger events, by what the broker made of them", [
       "outcome",
+      "priority",
     ]),
     status_updates: counter("status_updates_total", "Status updates, by what became of them", ["outcome"]),
     runs_ended: counter("runs_ended_total", "Runs that ended", ["status", "reason", "action"]),
+    retries: counter("retries_total", "Attempts that ended and were followed by another, by why they ended", [
+      "action",
+      "reason",
+    ]),
+    run_seconds: new Histogram({
+      name: "pocketwatch_run_duration_seconds",
+      help: "From started to the end of a run's last attempt; parents of targets are left out",
+      labelNames: ["action", "status"] as const,
+      buckets: [0.1, 1, 5, 30, 120, 600, 1_800, 7_200, 21_600],
+      registers,
+    }),
     commands: counter("commands_total", "Commands received by message", ["type", "outcome"]),
     signals: counter("signals_total", "Webhooks and channel messages, by what became of each matching schedule", [
       "kind",
