@@ -8,9 +8,8 @@ type QueueDepths = (
   queues: readonly string[],
 ) => Promise<ReadonlyMap<string, { readonly messages: number; readonly consumers: number }>>;
 
-/** How long the census stands, ms: with a million schedules it looks at all of them. */
+/** How long the census stands, ms: it looks at every breaker, of which there may be one per host. */
 const CENSUS_MS = 60_000;
-const SCHEDULE_STATES = ["active", "paused", "disabled", "finished", "problem"];
 const BREAKER_STATES = ["closed", "half_open", "open"];
 
 /**
@@ -52,6 +51,7 @@ export function createGauges(deps: Deps, queueDepths: QueueDepths | undefined): 
     drained.set(measured.drained ? 1 : 0);
     leases.set(measured.leases);
     outbox.set(measured.outbox);
+    for (const [state, count] of Object.entries(measured.schedules)) schedules.set({ state }, count);
     runs.set({ status: "waiting" }, measured.waiting);
     runs.set(
       { status: "pending" },
@@ -76,7 +76,6 @@ export function createGauges(deps: Deps, queueDepths: QueueDepths | undefined): 
   }
 
   function showCensus(counted: Census): void {
-    for (const state of SCHEDULE_STATES) schedules.set({ state }, counted.schedules.get(state) ?? 0);
     for (const state of BREAKER_STATES) breakers.set({ state }, counted.breakers.get(state) ?? 0);
     trips.reset();
     for (const [action, count] of counted.trips) trips.set({ action }, count);

@@ -1,5 +1,5 @@
 import type { Statement, Tx } from "./connection.ts";
-import { STATE } from "./schedule-queries.ts";
+import { IMPLIED, STATE } from "./schedule-queries.ts";
 
 /*
  * Figures for a scrape. Each reads a partial index of what is open, and stops counting at MOST_COUNTED: a scrape costs the
@@ -66,6 +66,24 @@ const POOLS: Statement = {
     FROM (SELECT name, max_in_flight, drained FROM pools ORDER BY name LIMIT 1000) AS p`,
 };
 
+// In the index of a state may lie schedules of another one; the rest of all is active. Postgres knows about how many there are
+// in all, and counts them while they are few.
+const inState = (state: "problem" | "disabled" | "paused" | "finished") => `
+  (SELECT count(*)::int FROM (SELECT ${STATE} AS state FROM schedules s WHERE ${IMPLIED[state]} LIMIT ${MOST_COUNTED}) AS seen
+   WHERE seen.state = '${state}')`;
+const SCHEDULES: Statement = {
+  name: "measure_schedules",
+  text: `
+    WITH counted AS MATERIALIZED (
+      SELECT ${most("FROM schedules")} AS seen, ${inState("problem")} AS problem, ${inState("disabled")} AS disabled,
+        ${inState("paused")} AS paused, ${inState("finished")} AS finished)
+    SELECT problem, disabled, paused, finished,
+      greatest(0, CASE WHEN seen < ${MOST_COUNTED} THEN seen
+        ELSE greatest(seen, (SELECT reltuples::int FROM pg_class WHERE oid = 'schedules'::regclass)) END
+        - problem - disabled - paused - finished) AS active
+    FROM counted`,
+};
+
 export interface BreakerMeasure {
   readonly key: string;
   readonly action: string;
@@ -79,6 +97,7 @@ const BREAKERS: Statement = {
 };
 
 export interface Measurements extends OpenMeasure {
+  readonly schedules: Readonly<Record<string, number>>;
   readonly pools: readonly PoolMeasure[];
   readonly open_breakers: readonly BreakerMeasure[];
 }
@@ -86,19 +105,15 @@ export interface Measurements extends OpenMeasure {
 /** Figures that are read when somebody asks for them, rather than kept. */
 export async function measure(tx: Tx): Promise<Measurements> {
   const [open] = await tx.query<OpenMeasure>(OPEN);
-  return { ...open!, pools: await tx.query(POOLS), open_breakers: await tx.query(BREAKERS) };
+  const [schedules] = await tx.query<Record<string, number>>(SCHEDULES);
+  return { ...open!, schedules: schedules!, pools: await tx.query(POOLS), open_breakers: await tx.query(BREAKERS) };
 }
 
 export interface Census {
-  readonly schedules: ReadonlyMap<string, number>;
   readonly breakers: ReadonlyMap<string, number>;
   readonly trips: ReadonlyMap<string, number>;
 }
 
-const SCHEDULES: Statement = {
-  name: "census_schedules",
-  text: `SELECT ${STATE} AS name, count(*)::int AS count FROM schedules s GROUP BY 1`,
-};
 const BREAKER_STATES: Statement = {
   name: "census_breakers",
   text: "SELECT state AS name, count(*)::int AS count FROM breakers GROUP BY 1",
@@ -108,10 +123,9 @@ const TRIPS: Statement = {
   text: "SELECT action AS name, sum(trips)::int AS count FROM breakers GROUP BY 1",
 };
 
-/** Figures that need every schedule and breaker to be looked at: not for every scrape. */
+/** Figures that need every breaker to be looked at: not for every scrape. */
 export async function census(tx: Tx): Promise<Census> {
   return {
-    schedules: counts(await tx.query(SCHEDULES)),
     breakers: counts(await tx.query(BREAKER_STATES)),
     trips: counts(await tx.query(TRIPS)),
   };

@@ -22,7 +22,7 @@ export const STATE = `CASE
   ELSE 'active' END`;
 
 // What a state implies, said so that an index can serve it: in most systems nearly every schedule is active.
-const IMPLIED: Readonly<Record<ScheduleState, string>> = {
+export const IMPLIED: Readonly<Record<ScheduleState, string>> = {
   problem: "s.problem IS NOT NULL",
   disabled: "NOT s.enabled",
   paused: "s.paused_until IS NOT NULL",

@@ -61,6 +61,7 @@ test("runs are counted by what made them; what is skipped at once has ended too"
   expect(text).toMatch(/triggers_published_total\{outcome="confirmed",priority="high"\} 1/);
   expect(text).toMatch(/pocketwatch_runs_open\{status="in_flight"\} 1/);
   expect(text).toMatch(/pocketwatch_dead_letters\{queue="status"\} 0/);
+  expect(text).toMatch(/pocketwatch_schedules\{state="active"\} 1/);
   expect(text).toMatch(/pocketwatch_schedules\{state="paused"\} 0/);
 });
 
