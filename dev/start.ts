@@ -39,7 +39,14 @@ async function main(): Promise<void> {
   for (const each of [services.postgres, services.broker]) if (each !== null) say(`  ${each.description}`);
   if (interrupted.signal.aborted) return;
 
-  const environment = { ...process.env, DATABASE_URL: services.databaseUrl, AMQP_URL: services.amqpUrl };
+  const environment = {
+    ...process.env,
+    DATABASE_URL: services.databaseUrl,
+    AMQP_URL: services.amqpUrl,
+    // A tour on loopback, by programs that bring no token.
+    API_TOKENS: "",
+    API_TOKENS_FILE: "",
+  };
   const port = await httpPort();
   const base = `http://127.0.0.1:${port}`;
   const api = apiAt(base);
@@ -102,20 +109,22 @@ function throwIfFailed(): void {
   }
 }
 
-function introduce(base: string, { databaseUrl, amqpUrl }: Services): void {
+function introduce(base: string, { databaseUrl, amqpUrl, postgres, broker }: Services): void {
+  // The passwords of servers that are not ours stay in the environment they came from.
+  const psql = postgres === null ? 'psql "$DATABASE_URL"' : `psql '${databaseUrl}'`;
   say(`
 Pocketwatch is running. Ctrl-C stops everything; a second start goes on where this one ends.
 
   HTTP      ${base}/v1/schedules
-  Postgres  psql '${databaseUrl}'
-  RabbitMQ  ${amqpUrl}
+  Postgres  ${psql}
+  RabbitMQ  ${broker === null ? "$AMQP_URL" : amqpUrl}
   Logs      ${LOGS}/
 
 Things to try:
   curl -s ${base}/v1/schedules
   curl -s -X POST ${base}/v1/schedules/scout-nightly/trigger
   curl -s '${base}/v1/runs?limit=1'
-  psql '${databaseUrl}' -c "INSERT INTO schedules (name, kind, interval_seconds, action, payload) VALUES
+  ${psql} -c "INSERT INTO schedules (name, kind, interval_seconds, action, payload) VALUES
     ('from-sql', 'interval', 10, 'scout.trigger', '{\\"source\\": \\"stratninja\\", \\"max_strategies\\": 3}')"
 `);
 }
