@@ -1,6 +1,7 @@
+import { calendarPattern } from "../schedule/calendar.ts";
 import type { Instant } from "../schedule/instant.ts";
-import { nextOccurrence, previousOccurrence, type Recurrence } from "../schedule/recurrence.ts";
-import { compileRecurrence } from "../schedule/timing.ts";
+import { timeZone } from "../schedule/time-zone.ts";
+import { nextInZone, previousInZone } from "../schedule/wall-clock.ts";
 
 /** When and where a word like "monday" is said. */
 export interface Here {
@@ -14,46 +15,39 @@ const SAID = /^(?:(today|yesterday|tomorrow|[a-z]+day|\d{4}-\d\d-\d\d)(?:[ T]|$)
  * A local day and time as people say them: `monday`, `tomorrow 06:00`, `2026-11-23`, `18:30`. A day alone is its first
  * instant. What comes again and again, a weekday or a time, is the next one or the last one. null: none of that.
  */
-export function readLocalMoment(text: string, here: Here, towards: "ahead" | "back"): Instant | null {
+export function readLocalMoment(text: string, { now, timezone }: Here, towards: "ahead" | "back"): Instant | null {
   const [said, day, time = "00:00"] = SAID.exec(text.toLowerCase()) ?? [];
   if (said === undefined || said === "") return null;
-  const nearest = (recurrence: Recurrence | null) => {
-    if (recurrence === null) return null;
-    return towards === "ahead" ? nextOccurrence(recurrence, here.now) : previousOccurrence(recurrence, here.now);
-  };
-  switch (day) {
-    case undefined:
-      return nearest(local(here, { times: [time] }));
-    case "today":
-    case "yesterday":
-    case "tomorrow":
-      return onDay(here, time, day);
-  }
-  if (/^\d/.test(day)) {
-    const recurrence = local(here, { times: [time], start_day: day, end_day: day });
-    return recurrence === null ? null : nextOccurrence(recurrence, Number.NEGATIVE_INFINITY);
-  }
-  return nearest(local(here, { times: [time], days_of_week: [day] }));
-}
-
-function onDay(here: Here, time: string, day: "today" | "yesterday" | "tomorrow"): Instant | null {
-  const midnights = local(here, { times: ["00:00"] })!;
-  const today = previousOccurrence(midnights, here.now + 1)!;
-  const others = { today, yesterday: previousOccurrence(midnights, today), tomorrow: nextOccurrence(midnights, today) };
-  const times = local(here, { times: [time] });
-  return times === null ? null : nextOccurrence(times, others[day]! - 1);
-}
-
-// The rules of schedules, clock changes included, are the ones a person is told about.
-function local({ timezone }: Here, calendar: object): Recurrence | null {
-  const unused = { cron_expression: null, interval_seconds: null, interval_anchor: null, run_at: null };
   try {
-    return compileRecurrence({
-      ...unused,
-      ...{ name: "", kind: "calendar", calendar, timezone, dst_gap: "next_valid", dst_fold: "first" },
-      ...{ starts_at: null, ends_at: null, created_at: 0 },
-    });
+    const second = inWords(day, time, Math.floor(now / 1_000), timezone, towards);
+    return Number.isFinite(second) ? second * 1_000 : null;
   } catch {
+    // No such time, day, weekday or zone.
     return null;
   }
 }
+
+function inWords(day: string | undefined, time: string, now: number, timezone: string, towards: "ahead" | "back") {
+  const times = local({ times: [time] }, timezone);
+  const midnights = local({ times: ["00:00"] }, timezone);
+  const today = midnights.atOrBefore(now);
+  if (day === "today") return times.atOrAfter(today);
+  if (day === "yesterday") return times.atOrAfter(midnights.atOrBefore(today - 1));
+  if (day === "tomorrow") return times.atOrAfter(midnights.atOrAfter(today + 1));
+  if (day !== undefined && /^\d/.test(day)) {
+    return local({ times: [time], start_day: day, end_day: day }, timezone).atOrAfter(0);
+  }
+  const again = day === undefined ? times : local({ times: [time], days_of_week: [day] }, timezone);
+  return towards === "ahead" ? again.atOrAfter(now + 1) : again.atOrBefore(now - 1);
+}
+
+// The calendars of schedules, clock changes included: a person is told of the same instants. In Unix seconds.
+function local(calendar: object, timezone: string) {
+  const [pattern, zone, policy] = [calendarPattern(calendar), timeZone(timezone), DST] as const;
+  return {
+    atOrAfter: (second: number) => nextInZone(pattern, zone, policy, second),
+    atOrBefore: (second: number) => previousInZone(pattern, zone, policy, second),
+  };
+}
+
+const DST = { gap: "next_valid", fold: "first" } as const;
