@@ -355,7 +355,8 @@ describe("rights", () => {
     await ops.query(`
       INSERT INTO public.schedules (name, kind, action) VALUES ('mine', 'manual', 'scout.trigger');
       UPDATE public.schedules SET description = 'x' WHERE name = 'mine';
-      DELETE FROM public.schedules WHERE name IN ('mine', 'first');
+      DELETE FROM public.schedules WHERE name = 'first';
+      DELETE FROM public.schedules WHERE name = 'mine';
       INSERT INTO public.pools (name) VALUES ('mine');
       DELETE FROM public.pools WHERE name = 'mine'`);
     expect(
