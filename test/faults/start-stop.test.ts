@@ -87,19 +87,20 @@ scenario({
   start: startAlone(),
   async fault(world) {
     const a = await withholdConfirms(world);
+    const [signalled] = await world.rows<{ at: Date }>("SELECT clock_timestamp() AS at");
     const ending = a.stop();
-    const claimed = "SELECT count(*)::int AS runs, count(dispatched_at)::int AS dispatched FROM runs";
-    await sleep(500);
-    const [before] = await world.rows(claimed);
-    await sleep(2_500);
-    const [after] = await world.rows(claimed);
+    await sleep(3_000);
     if (!a.running) throw new Error("it did not wait for the broker's confirms");
     a.toBroker.fromBroker = null;
     a.toBroker.release();
     const how = await ending;
-    const [last] = await world.rows(claimed);
-    const [first, ...later] = [before, after, last].map((row) => JSON.stringify(row));
-    if (later.some((row) => row !== first)) throw new Error(`it went on claiming: ${[first, ...later].join(" ")}`);
+    // Schedules fall due every second. What a transaction that was under way claims, it has claimed as of its beginning;
+    // a second is for a busy machine to deliver the signal.
+    const late = await world.rows(
+      "SELECT FROM runs WHERE greatest(created_at, dispatched_at) > $1::timestamptz + interval '1 second'",
+      [signalled!.at],
+    );
+    if (late.length > 0) throw new Error(`it went on claiming: ${late.length} runs`);
     const left = await leases(world);
     if (how !== "exit code 0" || left > 0) throw new Error(`${how}, ${left} leases left`);
     await world.startInstance("successor");
