@@ -50,7 +50,9 @@ async function takeAndFire(
   try {
     return await deps.database.transaction(async (tx) => {
       const state = await firingState(tx);
-      const batch = deps.publisher.ready ? agenda.takeDue(state.now, limit) : [];
+      // Taken off in any case: without a broker they are claimed, and left here they would pile up while it is away.
+      const due = agenda.takeDue(state.now, limit);
+      const batch = deps.publisher.ready ? due : [];
       attempt = { ...state, batch, fired: null };
       if (batch.length === 0) return attempt;
       const fired = await fireForeseen(

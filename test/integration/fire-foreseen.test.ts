@@ -272,3 +272,14 @@ test("an agenda has room for so many and no more; the rest is claimed", async ()
   expect(agenda.full).toBe(false);
   expect(await service.rows("SELECT count(*)::int AS n FROM runs WHERE status = 'dispatched'")).toEqual([{ n: 30 }]);
 });
+
+test("without a broker it is claimed, and the agenda does not fill up", async () => {
+  for (let index = 0; index < 10; index += 1) await planned({ name: `many ${index}` });
+  agenda = new Agenda({ room: 10 * 2_048 });
+  await turn(NOON - 1_000);
+  expect(agenda.full).toBe(true);
+  const away = { ...service.deps, publisher: { ...service.deps.publisher, ready: false } };
+  await turn(NOON, away);
+  expect(agenda.full).toBe(false);
+  expect(await service.rows("SELECT count(*)::int AS n FROM runs WHERE status = 'pending'")).toEqual([{ n: 10 }]);
+});
