@@ -64,10 +64,12 @@ test("what a consumer reports is in the database, whichever instance hears it", 
   await consumer.report(trigger!.data, "started");
   await consumer.report(trigger!.data, "progress", { progress: 40, metrics: { total_fetched: 3 } });
   await consumer.report(trigger!.data, "completed", { metrics: { validated: 2 }, result: { strategies: ["a", "b"] } });
+  // The other instance may have the progress in hand when this one writes the end; its metrics are added then.
   const run = await waitFor(async () => {
-    const { rows } = await admin.query("SELECT * FROM runs WHERE id = $1 AND status = 'completed'", [
-      trigger!.data.run_id,
-    ]);
+    const { rows } = await admin.query(
+      "SELECT * FROM runs WHERE id = $1 AND status = 'completed' AND metrics ? 'total_fetched'",
+      [trigger!.data.run_id],
+    );
     return rows[0];
   });
   expect(run).toMatchObject({
