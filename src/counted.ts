@@ -1,4 +1,5 @@
 import type { Deps } from "./deps.ts";
+import type { Instant } from "./schedule/instant.ts";
 import { PRIORITY_NAMES, type Priority } from "./schedule/policy.ts";
 import type { RunState } from "./schedule/run-transitions.ts";
 
@@ -28,6 +29,29 @@ export function countCreated({ metrics }: Pick<Deps, "metrics">, runs: readonly 
     metrics.runs_created.inc({ trigger_type, kind, status, priority: PRIORITY_NAMES[one.priority as Priority] }, count);
     // It has ended with its beginning.
     if (status === "skipped") metrics.runs_ended.inc({ status, reason: status_reason ?? "", action }, count);
+  }
+}
+
+interface FiredOne {
+  readonly schedule: {
+    readonly kind: string;
+    readonly action: string;
+    readonly resolved: { readonly priority: number };
+  };
+  readonly occurrence: { readonly scheduled_for: Instant };
+  readonly row: { readonly status: string; readonly status_reason: string | null };
+}
+
+/** Counts what fire made of occurrences at `now`, and how late it was. After the commit. */
+export function countFired(deps: Pick<Deps, "metrics">, runs: readonly FiredOne[], now: Instant): void {
+  countCreated(
+    deps,
+    runs.map(({ schedule: { action, kind, resolved }, row: { status, status_reason } }) => {
+      return { trigger_type: "scheduled", kind, status, status_reason, action, priority: resolved.priority };
+    }),
+  );
+  for (const { occurrence } of runs) {
+    deps.metrics.lateness_seconds.observe(Math.max(0, now - occurrence.scheduled_for) / 1_000);
   }
 }
 

@@ -52,18 +52,23 @@ export function claimDueSchedules(tx: Tx, limit: number): Promise<DueSchedule[]>
   return tx.query<DueSchedule>(CLAIM_DUE, [limit]);
 }
 
+// Any unfinished exclusive run, and any waiting one, of schedule s; NULL where there is none. ORDER BY: see dispatch.ts.
+export const BUSY = `(
+  SELECT true FROM runs r WHERE r.schedule_id = s.id AND r.exclusive AND r.parent_run_id IS NULL
+    AND r.status IN ('pending', 'dispatched', 'running')
+  ORDER BY r.schedule_id LIMIT 1)`;
+export const WAITING = `(
+  SELECT true FROM runs r WHERE r.schedule_id = s.id AND r.status = 'waiting' AND r.parent_run_id IS NULL
+  ORDER BY r.schedule_id, r.status_reason, r.id LIMIT 1)`;
+
 // Read in a statement of its own, after the rows are locked: a manual trigger that committed between the claim's snapshot
-// and its lock is seen here, and none can come after, because triggering locks the schedule too. ORDER BY: see dispatch.ts.
+// and its lock is seen here, and none can come after, because triggering locks the schedule too.
 const UNFINISHED: Statement = {
   name: "unfinished_schedules",
   text: `
     SELECT s.id AS schedule_id, w.waiting
     FROM unnest($1::uuid[]) AS s (id), LATERAL (
-      SELECT (SELECT true FROM runs r WHERE r.schedule_id = s.id AND r.status = 'waiting' AND r.parent_run_id IS NULL
-              ORDER BY r.schedule_id, r.status_reason, r.id LIMIT 1) IS NOT NULL AS waiting,
-        (SELECT true FROM runs r WHERE r.schedule_id = s.id AND r.exclusive AND r.parent_run_id IS NULL
-           AND r.status IN ('pending', 'dispatched', 'running')
-         ORDER BY r.schedule_id LIMIT 1) IS NOT NULL AS busy) AS w
+      SELECT ${WAITING} IS NOT NULL AS waiting, ${BUSY} IS NOT NULL AS busy) AS w
     WHERE w.waiting OR w.busy`,
 };
 
@@ -176,14 +181,11 @@ export async function setScheduleAside(tx: Tx, id: string, problem: string): Pro
   await tx.query(SET_ASIDE, [id, problem]);
 }
 
-const NEXT_DUE: Statement = {
-  name: "next_due",
-  text: `
-    SELECT (
-      SELECT extract(epoch FROM next_run_at - pocketwatch_now())::double precision * 1000
-      FROM schedules WHERE next_run_at IS NOT NULL AND enabled AND NOT needs_planning ORDER BY next_run_at LIMIT 1
-    ) AS next_in_ms`,
-};
+export const NEXT_DUE_IN = `(
+  SELECT extract(epoch FROM next_run_at - pocketwatch_now())::double precision * 1000
+  FROM schedules WHERE next_run_at IS NOT NULL AND enabled AND NOT needs_planning ORDER BY next_run_at LIMIT 1)`;
+
+const NEXT_DUE: Statement = { name: "next_due", text: `SELECT ${NEXT_DUE_IN} AS next_in_ms` };
 
 /** Milliseconds to the next due instant (negative: overdue), as a duration, so that no two clocks meet; null: none. */
 export async function nextDueIn(tx: Tx): Promise<number | null> {

@@ -1,6 +1,7 @@
 import { type Instant, toPostgres } from "../schedule/instant.ts";
 import type { Statement, Tx } from "./connection.ts";
-import { DUE_COLUMNS, type DueSchedule } from "./due-schedules.ts";
+import { BUSY, DUE_COLUMNS, type DueSchedule, NEXT_DUE_IN, WAITING } from "./due-schedules.ts";
+import { HELD } from "./settings.ts";
 
 /** A schedule read before it is due, and which version of its row that was (`xmin`): any change of the row changes it. */
 export interface SoonDue extends DueSchedule {
@@ -26,11 +27,7 @@ export function readSoonDue(tx: Tx, from: Instant, until: Instant, skip: number,
 
 const FIRING_STATE: Statement = {
   name: "firing_state",
-  text: `
-    SELECT pocketwatch_now() AS now, (
-      SELECT extract(epoch FROM next_run_at - pocketwatch_now())::double precision * 1000
-      FROM schedules WHERE next_run_at IS NOT NULL AND enabled AND NOT needs_planning ORDER BY next_run_at LIMIT 1
-    ) AS next_in_ms`,
+  text: `SELECT pocketwatch_now() AS now, ${NEXT_DUE_IN} AS next_in_ms`,
 };
 
 /** The database's instant, and how many ms after it the next schedule is due (negative: overdue; null: none). */
@@ -56,7 +53,7 @@ export interface ForeseenFiring {
 // No condition on next_run_at: whoever calls knows that the instants have come, and the planner would go by the index of
 // due schedules, in which it expects one and finds thousands. The schedule is updated by ctid, where it was locked a moment
 // ago: joining with what was inserted would be a nested loop over 1,000 × 1,000 rows, since the planner expects ten from a
-// CTE. Look-ups for "any run" carry an ORDER BY: see dispatch.ts.
+// CTE.
 const FIRE_FORESEEN: Statement = {
   name: "fire_foreseen",
   text: `
@@ -68,13 +65,8 @@ const FIRE_FORESEEN: Statement = {
       WHERE s.xmin = f.version
         AND (f.next_run_at IS NULL OR f.next_run_at > pocketwatch_now())
         AND s.resolved->>'pool' IN (SELECT name FROM pools WHERE max_in_flight IS NULL AND NOT drained)
-        AND NOT EXISTS (SELECT FROM settings WHERE key = 'drained' AND value = 'true'::jsonb)
-        AND (s.resolved->>'overlap' = 'allow' OR (
-          (SELECT true FROM runs r WHERE r.schedule_id = s.id AND r.exclusive AND r.parent_run_id IS NULL
-             AND r.status IN ('pending', 'dispatched', 'running')
-           ORDER BY r.schedule_id LIMIT 1) IS NULL
-          AND (SELECT true FROM runs r WHERE r.schedule_id = s.id AND r.status = 'waiting' AND r.parent_run_id IS NULL
-               ORDER BY r.schedule_id, r.status_reason, r.id LIMIT 1) IS NULL))
+        AND NOT ${HELD}
+        AND (s.resolved->>'overlap' = 'allow' OR (${BUSY} IS NULL AND ${WAITING} IS NULL))
       FOR NO KEY UPDATE OF s SKIP LOCKED
     ), inserted AS (
       INSERT INTO runs (id, schedule_id, schedule_name, action, action_version, payload, trigger_type, triggered_by,

@@ -1,5 +1,6 @@
 import type { Statement, Tx } from "./connection.ts";
 import { IMPLIED, STATE } from "./schedule-queries.ts";
+import { HELD } from "./settings.ts";
 
 /*
  * Figures for a scrape. Each reads a partial index of what is open, and stops counting at MOST_COUNTED: a scrape costs the
@@ -22,7 +23,7 @@ const most = (rows: string) => `(SELECT count(*)::int FROM (SELECT ${rows} LIMIT
 const OPEN: Statement = {
   name: "measure_open",
   text: `
-    SELECT EXISTS (SELECT FROM settings WHERE key = 'drained' AND value = 'true'::jsonb) AS drained,
+    SELECT ${HELD} AS drained,
       coalesce(extract(epoch FROM pocketwatch_now() - (
         SELECT min(next_run_at) FROM schedules WHERE next_run_at IS NOT NULL AND enabled AND NOT needs_planning
           AND next_run_at <= pocketwatch_now())), 0)::double precision AS overdue_seconds,

@@ -1,5 +1,6 @@
 import type { Instant } from "../schedule/instant.ts";
 import type { Statement, Tx } from "./connection.ts";
+import { HELD } from "./settings.ts";
 
 export interface InstanceView {
   readonly id: string;
@@ -35,7 +36,7 @@ const STATUS: Statement = {
   name: "scheduler_status",
   text: `
     SELECT pocketwatch_now() AS now,
-      EXISTS (SELECT FROM settings WHERE key = 'drained' AND value = 'true'::jsonb) AS drained,
+      ${HELD} AS drained,
       (SELECT min(next_run_at) FROM schedules
        WHERE next_run_at IS NOT NULL AND enabled AND NOT needs_planning AND next_run_at <= pocketwatch_now()) AS oldest_due_at,
       (SELECT count(*)::int FROM schedules

@@ -1,9 +1,9 @@
 import type { Statement, Tx } from "./connection.ts";
 
-const DISPATCH_HELD: Statement = {
-  name: "dispatch_held",
-  text: "SELECT EXISTS (SELECT FROM settings WHERE key = 'drained' AND value = 'true'::jsonb) AS held",
-};
+/** True where an operator has drained the whole scheduler. */
+export const HELD = "EXISTS (SELECT FROM settings WHERE key = 'drained' AND value = 'true'::jsonb)";
+
+const DISPATCH_HELD: Statement = { name: "dispatch_held", text: `SELECT ${HELD} AS held` };
 
 /** Whether an operator has drained the whole scheduler: fire goes on recording, nothing is handed to the broker. */
 export async function dispatchHeld(tx: Tx): Promise<boolean> {

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { countFired } from "../counted.ts";
 import { isDataError } from "../database/connection.ts";
 import { type ForeseenFired, fireForeseen, firingState } from "../database/foreseen-schedules.ts";
 import type { Deps } from "../deps.ts";
@@ -71,13 +72,18 @@ async function takeAndFire(
   }
 }
 
+const DISPATCHED = { status: "dispatched", status_reason: null };
+
 /** Counts what was fired, and foresees its next occurrence: this is the one who knows the row's new version. */
 function follow(deps: Deps, agenda: Agenda, batch: readonly Foreseen[], { now, version, run_ids }: ForeseenFired) {
   const exist = run_ids === null ? null : new Set(run_ids);
   const done = exist === null ? batch : batch.filter(({ occurrence }) => exist.has(occurrence.run_id));
-  deps.metrics.runs_created.inc({ trigger_type: "scheduled", status: "dispatched" }, done.length);
+  countFired(
+    deps,
+    done.map(({ schedule, occurrence }) => ({ schedule, occurrence, row: DISPATCHED })),
+    now,
+  );
   for (const { schedule, next_run_at, turn } of done) {
-    deps.metrics.lateness_seconds.observe(Math.max(0, now - schedule.next_run_at) / 1_000);
     if (next_run_at === null) continue;
     agenda.add({ ...schedule, next_run_at, version, run_count: schedule.run_count + 1 }, turn);
   }

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { countCreated } from "../counted.ts";
+import { countFired } from "../counted.ts";
 import { isDataError, type Tx } from "../database/connection.ts";
 import {
   claimDueSchedules,
@@ -146,15 +146,8 @@ function hand(deps: Deps, id: string, runs: readonly FiringRun[]): Promise<void>
 }
 
 async function follow(deps: Deps, runs: readonly FiringRun[], waiting: readonly FiringRun[]): Promise<void> {
-  countCreated(
-    deps,
-    runs.map(({ schedule: { action, kind, resolved }, row: { status, status_reason } }) => {
-      return { trigger_type: "scheduled", kind, status, status_reason, action, priority: resolved.priority };
-    }),
-  );
-  for (const { schedule, occurrence } of runs) {
-    deps.metrics.lateness_seconds.observe(Math.max(0, schedule.now - occurrence.scheduled_for) / 1_000);
-  }
+  const [first] = runs;
+  if (first !== undefined) countFired(deps, runs, first.schedule.now);
   if (runs.some((run) => run.row.status === "pending")) deps.wake("dispatch");
   if (runs.some((run) => run.schedule.targets?.length)) deps.wake("expand");
   // After the commit, so that a previous run which ended meanwhile has either been seen by us or sees these.

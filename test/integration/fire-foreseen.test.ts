@@ -84,7 +84,9 @@ describe("what was foreseen", () => {
   test("is fired without being claimed, to the same rows and the same event as what is claimed", async () => {
     await planned({ name: "a", max_runs: 2, labels: { team: "x" } });
     await turn(NOON - 1_000);
+    service.deps.metrics.runs_created.reset();
     expect(await claimsDuring(() => turn(NOON + 10))).toBe(0);
+    const counted = await service.deps.metrics.runs_created.get();
     const [foreseen] = await consumer.received(1);
     const rows = () =>
       Promise.all([
@@ -101,7 +103,9 @@ describe("what was foreseen", () => {
     consumer.triggers.length = 0;
     await planned({ name: "a", max_runs: 2, labels: { team: "x" } });
     service.setNow(NOON + 10);
+    service.deps.metrics.runs_created.reset();
     await (await fire(service.deps)).published;
+    expect(counted).toEqual(await service.deps.metrics.runs_created.get());
     const [claimed] = await consumer.received(1);
     expect(written).toEqual(await rows());
     const own = { run_id: "", schedule_id: "" };
