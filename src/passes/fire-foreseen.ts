@@ -39,8 +39,6 @@ interface Attempt {
   readonly fired: ForeseenFired | null;
 }
 
-class Raced extends Error {}
-
 async function takeAndFire(
   deps: Deps,
   agenda: Agenda,
@@ -61,13 +59,11 @@ async function takeAndFire(
         lease,
         batch.map(({ firing }) => firing),
       );
-      // An unfinished run, or this very run, has come between.
-      if (fired.inserted < fired.due) throw new Raced();
       failpoint("fire_uncommitted");
       return { ...attempt, fired };
     });
   } catch (error) {
-    if (attempt !== null && (error instanceof Raced || isDataError(error))) return attempt;
+    if (attempt !== null && isDataError(error)) return attempt;
     throw error;
   }
 }
