@@ -8,21 +8,36 @@ export interface SoonDue extends DueSchedule {
   readonly version: string;
 }
 
-// OFFSET, so that thousands due at one instant can be read in chunks without a wider index. Rows that move meanwhile are
-// read twice or not at all; the version finds out the ones, fire claims the others when they are due.
+const SOON_DUE: Statement = {
+  name: "soon_due",
+  text: `
+    SELECT id, next_run_at FROM schedules s
+    WHERE s.next_run_at BETWEEN $1 AND $2 AND s.enabled AND NOT s.needs_planning
+    ORDER BY s.next_run_at
+    LIMIT $3`,
+};
+
+/** Which schedules will be due from `from` to `until`, the earliest so many of them. */
+export function findSoonDue(
+  tx: Tx,
+  from: Instant,
+  until: Instant,
+  limit: number,
+): Promise<{ readonly id: string; readonly next_run_at: Instant }[]> {
+  return tx.query(SOON_DUE, [toPostgres(from), toPostgres(until), limit]);
+}
+
 const LOOK_AHEAD: Statement = {
   name: "look_ahead",
   text: `
     SELECT ${DUE_COLUMNS}, s.xmin::text AS version
     FROM schedules s
-    WHERE s.next_run_at BETWEEN $1 AND $2 AND s.enabled AND NOT s.needs_planning
-    ORDER BY s.next_run_at
-    OFFSET $3 LIMIT $4`,
+    WHERE s.id = ANY($1::uuid[]) AND s.next_run_at > pocketwatch_now() AND s.enabled AND NOT s.needs_planning`,
 };
 
-/** Schedules that will be due from `from` to `until`, earliest first, without the first `skip`. Locks nothing. */
-export function readSoonDue(tx: Tx, from: Instant, until: Instant, skip: number, limit: number): Promise<SoonDue[]> {
-  return tx.query<SoonDue>(LOOK_AHEAD, [toPostgres(from), toPostgres(until), skip, limit]);
+/** Those of the schedules that are not due yet, but will be. Locks nothing. */
+export function readSoonDue(tx: Tx, ids: readonly string[]): Promise<SoonDue[]> {
+  return tx.query<SoonDue>(LOOK_AHEAD, [ids]);
 }
 
 const FIRING_STATE: Statement = {

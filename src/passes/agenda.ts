@@ -35,8 +35,8 @@ export class Agenda {
   readonly #room: number;
   /** Up to this instant schedules have been read, or are being read; `lookAhead` moves it. */
   until: Instant = Number.NEGATIVE_INFINITY;
-  /** Where reading goes on: at this instant, behind so many that are due then. Past `until`: all has been read. */
-  position: { readonly at: Instant; readonly skip: number } = { at: 0, skip: 0 };
+  /** Schedules due by then that are still to be read. */
+  unread: string[] = [];
   #entries: Foreseen[] = [];
   #sorted = true;
   #held = 0;
@@ -44,6 +44,11 @@ export class Agenda {
   constructor({ horizon_ms = HORIZON_MS, room = ROOM } = {}) {
     this.horizon_ms = horizon_ms;
     this.#room = room;
+  }
+
+  /** How many schedules it holds at most. */
+  get capacity(): number {
+    return Math.ceil(this.#room / CHARGE);
   }
 
   get full(): boolean {

@@ -151,7 +151,9 @@ describe("what was foreseen", () => {
     );
     while ((await plan(service.deps)).planned > 0);
     await turn(NOON - 1_000);
-    expect(agenda.takeDue(NOON, 5_000)).toHaveLength(1_300);
+    const foreseen = agenda.takeDue(NOON, 5_000);
+    expect(foreseen).toHaveLength(1_300);
+    expect(new Set(foreseen.map(({ schedule }) => schedule.id)).size).toBe(1_300);
     agenda = new Agenda();
     await turn(NOON - 900);
     const claims = await claimsDuring(() => turn(NOON));
