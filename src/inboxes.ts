@@ -13,6 +13,7 @@ export function openInboxes(deps: Deps, broker: Broker): void {
     // Twice the batch keeps the next one ready; more than that, because updates of unknown runs are held for a minute.
     prefetch: 2_000,
     batch_size: 500,
+    linger_ms: 25,
     handle: async (batch) => void (await ingest(deps, batch)),
   });
   broker.consume({

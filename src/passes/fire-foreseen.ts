@@ -12,23 +12,38 @@ import { lookAhead } from "./look-ahead.ts";
 import { publishLease } from "./publish-lease.ts";
 
 /**
- * Fires what is due: what was decided ahead by one statement, whatever else is due by claiming and deciding it. With
- * nothing due, looks ahead.
+ * What falls due within so many ms after a batch is fired with the next one. Where a schedule is due every few ms, a pass for
+ * each would cost ten round trips a run.
+ */
+const GATHER_MS = 10;
+
+/**
+ * Fires what is due: what was decided ahead by one statement, whatever else is due by claiming and deciding it. Then looks
+ * ahead, unless there is more to fire at once: also where something is due at any time, or that would always be claimed.
  */
 export async function fireOnTime(deps: Deps, agenda: Agenda, limit = BATCH): Promise<FireResult> {
   const lease = { id: randomUUID(), instance: deps.instance };
   const { now, next_in_ms, batch, fired } = await takeAndFire(deps, agenda, limit, lease);
-  if (batch.length > 0) {
-    const runs = fired === null ? [] : follow(deps, agenda, batch, fired);
-    const published = runs.length === 0 ? Promise.resolve() : publishLease(deps, { id: lease.id, now, runs });
-    return { fired: runs.length, skipped: 0, published, full: true, next_in_ms: null };
-  }
-  if (next_in_ms !== null && next_in_ms <= 0) {
-    const result = await fire(deps, limit);
-    return { ...result, next_in_ms: agenda.wakeIn(result.next_in_ms) };
-  }
-  const full = await lookAhead(deps, agenda, now);
-  return { fired: 0, skipped: 0, published: Promise.resolve(), full, next_in_ms: agenda.wakeIn(next_in_ms) };
+  const runs = fired === null ? [] : follow(deps, agenda, batch, fired);
+  const published = runs.length === 0 ? null : publishLease(deps, { id: lease.id, now, runs });
+  const claimed = someMissed(now, next_in_ms, batch, fired) ? await fire(deps, limit) : null;
+  const more = batch.length < limit && (await lookAhead(deps, agenda, now));
+  const count = runs.length + (claimed?.fired ?? 0);
+  const wake_in_ms = agenda.wakeIn(claimed === null ? next_in_ms : claimed.next_in_ms);
+  return {
+    fired: count,
+    skipped: claimed?.skipped ?? 0,
+    published: Promise.all([published, claimed?.published]).then(() => {}),
+    full: batch.length === limit || more || (claimed?.full ?? false),
+    next_in_ms: count > 0 && wake_in_ms !== null ? Math.max(wake_in_ms, GATHER_MS) : wake_in_ms,
+  };
+}
+
+/** Whether something is due that was not foreseen, or came otherwise than it had been. */
+function someMissed(now: Instant, next_in_ms: number | null, [first]: readonly Foreseen[], fired: unknown): boolean {
+  if (next_in_ms === null || next_in_ms > 0) return false;
+  // Instants have whole milliseconds, the rest of `now` is in `next_in_ms`.
+  return first === undefined || fired === null || Math.ceil(now + next_in_ms) < first.schedule.next_run_at;
 }
 
 interface Attempt {

@@ -47,7 +47,8 @@ async function turn(at: number, deps: Deps = service.deps, its = agenda) {
     const result = await fireOnTime(deps, its);
     await result.published;
     fired += result.fired;
-    if (!result.full) return { fired, next_in_ms: result.next_in_ms };
+    const due = result.fired > 0 || (result.next_in_ms ?? 1) <= 0;
+    if (!result.full && !due) return { fired, next_in_ms: result.next_in_ms };
   }
 }
 
@@ -140,6 +141,21 @@ describe("what was foreseen", () => {
     expect(await turn(NOON - 2_500)).toEqual({ fired: 0, next_in_ms: 2_500 });
     expect(await claimsDuring(() => turn(NOON))).toBe(0);
     expect(await runs()).toHaveLength(1);
+  });
+
+  test("is foreseen also while something else is due at any time", async () => {
+    const every = { kind: "interval", interval_seconds: 60, overlap: "allow" };
+    for (let second = 0; second < 4; second += 1) {
+      await planned({ ...every, name: `${second}`, starts_at: new Date(NOON + second * 1_000).toISOString() });
+    }
+    // Nobody looked ahead before noon: the first one is claimed, and the second one, before what is ahead has been read.
+    const claims: number[] = [];
+    for (let second = 0; second < 4; second += 1) {
+      service.setNow(NOON + second * 1_000);
+      const fired = async () => expect((await fireOnTime(service.deps, agenda)).fired).toBe(1);
+      claims.push(await claimsDuring(fired));
+    }
+    expect(claims).toEqual([1, 1, 0, 0]);
   });
 
   test("thousands at one instant are read in chunks, each once, and all of them fire", async () => {
