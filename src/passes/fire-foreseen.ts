@@ -27,7 +27,7 @@ export async function fireOnTime(deps: Deps, agenda: Agenda, limit = BATCH): Pro
   const runs = fired === null ? [] : follow(deps, agenda, batch, fired);
   const published = runs.length === 0 ? null : publishLease(deps, { id: lease.id, now, runs });
   const claimed = someMissed(now, next_in_ms, batch, fired) ? await fire(deps, limit) : null;
-  const more = batch.length < limit && (await lookAhead(deps, agenda, now));
+  const more = batch.length < limit && (await lookAhead(deps, agenda, now, claimed !== null));
   const count = runs.length + (claimed?.fired ?? 0);
   const wake_in_ms = agenda.wakeIn(claimed === null ? next_in_ms : claimed.next_in_ms);
   return {

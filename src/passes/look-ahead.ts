@@ -3,17 +3,20 @@ import type { Deps } from "../deps.ts";
 import type { Instant } from "../schedule/instant.ts";
 import type { Agenda } from "./agenda.ts";
 
-/** Most schedules read at once: a few ms of work, by which one that falls due meanwhile may be late. */
+/** Schedules read at once: a few ms of work, by which one that falls due meanwhile may be late. */
 const CHUNK = 250;
+/** Where fire is behind already: as many as fall due in a pass, or reading would never get ahead of it. */
+const CHUNK_BEHIND = 1_000;
 
 /**
  * Decides ahead what will become of the schedules due within the next seconds, so that at their instant it only has to be
  * written. Goes by windows that follow each other: first finds out which schedules fall into one, by their index alone, then
  * reads them a chunk at a time, each once.
  * @param now the database's instant
+ * @param behind something that was due had not been foreseen
  * @returns whether there is more to read at once
  */
-export async function lookAhead(deps: Deps, agenda: Agenda, now: Instant): Promise<boolean> {
+export async function lookAhead(deps: Deps, agenda: Agenda, now: Instant, behind: boolean): Promise<boolean> {
   if (agenda.full) return false;
   if (agenda.unread.length === 0) {
     if (agenda.until - now > agenda.horizon_ms / 2) return false;
@@ -25,7 +28,7 @@ export async function lookAhead(deps: Deps, agenda: Agenda, now: Instant): Promi
     agenda.until = found.length < agenda.capacity ? until : found.at(-1)!.next_run_at;
     return found.length > 0;
   }
-  const ids = agenda.unread.splice(0, CHUNK);
+  const ids = agenda.unread.splice(0, behind ? CHUNK_BEHIND : CHUNK);
   const read = await deps.database.transaction((tx) => readSoonDue(tx, ids));
   // Instances that are up to the same burst take its chunks in an order of their own, so as not to meet at each.
   const turn = Math.random();
