@@ -5,7 +5,8 @@ import { pino } from "pino";
 import { startPostgres } from "../dev/services/postgres.ts";
 import { connect, type Tx } from "../src/database/connection.ts";
 import { migrate } from "../src/database/migrate.ts";
-import { listRuns, type RunFilter } from "../src/database/run-queries.ts";
+import type { RunFilter } from "../src/database/run-filter.ts";
+import { listRuns } from "../src/database/run-lists.ts";
 import { listSchedules, listTriggered, type ScheduleFilter } from "../src/database/schedule-queries.ts";
 import { statistics } from "../src/database/statistics.ts";
 import { median } from "./support/figures.ts";
@@ -30,7 +31,7 @@ const postgres = await startPostgres({
 const database = connect({ url: postgres.url, logger: pino({ level: "silent" }) });
 const sql = (text: string, values: unknown[] = []) => database.pool.query(text, values);
 
-/** 30 days of runs, most of them completed; one in 20,000 each is waiting, pending, running or cancelled. */
+/** 30 days of runs; one in 100 has failed, one in 20,000 each is waiting, pending, running or cancelled, the rest completed. */
 async function fill(): Promise<void> {
   await sql("ALTER TABLE schedules DISABLE TRIGGER USER");
   await sql(
@@ -38,7 +39,8 @@ async function fill(): Promise<void> {
        needs_planning, next_run_at, resolved, webhook_pattern, description)
      SELECT md5('s' || n)::uuid, 'schedule ' || lpad(n::text, 6, '0'), CASE WHEN n % 5000 = 7 THEN 'calendar' ELSE 'cron' END,
        '0 * * * *', CASE WHEN n % 10000 = 3 THEN 'rare.action' ELSE 'action.' || n % 20 END, '{"source": "stratninja"}',
-       CASE WHEN n % 10 = 0 THEN jsonb_build_object('team', 'team-' || n % 1000) ELSE '{}' END,
+       CASE WHEN n % 10 = 0 THEN jsonb_build_object('team', 'team-' || n % 1000)
+         WHEN n % 10 < 6 THEN '{"tier": "common"}' ELSE '{}' END,
        n % 9000 <> 5, CASE WHEN n % 9000 = 6 THEN 'infinity'::timestamptz END,
        CASE WHEN n % 9000 = 8 THEN 'the payload is wrong' END, false, now() + n * interval '1 second',
        jsonb_build_object('priority', CASE WHEN n % 10000 = 1 THEN 1 ELSE 2 END,
@@ -66,8 +68,8 @@ async function fill(): Promise<void> {
          at, 'worker-' || n % 7
        FROM (
          SELECT n, 1 + n * 7919 % $3 AS s, now() - interval '30 days' + n * (interval '30 days' / $4) AS at,
-           CASE n % 20000 WHEN 2 THEN 'failed' WHEN 3 THEN 'cancelled' WHEN 4 THEN 'skipped' WHEN 5 THEN 'waiting'
-             WHEN 6 THEN 'pending' WHEN 7 THEN 'running' WHEN 8 THEN 'dispatched' ELSE 'completed' END AS status
+           CASE WHEN n % 100 = 2 THEN 'failed' ELSE CASE n % 20000 WHEN 3 THEN 'cancelled' WHEN 4 THEN 'skipped' WHEN 5 THEN 'waiting'
+             WHEN 6 THEN 'pending' WHEN 7 THEN 'running' WHEN 8 THEN 'dispatched' ELSE 'completed' END END AS status
          FROM generate_series($1::bigint, $2::bigint) AS n) AS r`,
       [from + 1, Math.min(RUNS, from + 100_000), SCHEDULES, RUNS],
     );
@@ -161,13 +163,18 @@ try {
     "label=team=team-500": { labels: { team: "team-500" } },
     "label=team=team-500, status=failed": { labels: { team: "team-500" }, status: ["failed"] },
     "label=team=none": { labels: { team: "none" } },
+    "label=team=team-500, action=unknown": { labels: { team: "team-500" }, action: ["unknown"] },
     "label=team": { label_names: ["team"] },
+    "label=tier (of half of them)": { label_names: ["tier"] },
+    "label=tier, action=unknown": { label_names: ["tier"], action: ["unknown"] },
+    "label=none": { label_names: ["none"] },
     "a day": { from: now - 9 * DAY, to: now - 8 * DAY },
     "a day, status=failed": { from: now - 9 * DAY, to: now - 8 * DAY, status: ["failed"] },
     "text=004000 (a schedule's name)": { text: "004000" },
     "text=needle (an error)": { text: "needle" },
     "text=nowhere": { text: "nowhere" },
     "text=needle, status=failed": { text: "needle", status: ["failed"] },
+    "text=nowhere, status=failed": { text: "nowhere", status: ["failed"] },
     "children too": { children: true },
   };
   const scheduleFilters: Record<string, ScheduleFilter & { readonly after?: string }> = {
@@ -189,6 +196,8 @@ try {
     "pool=rare": { pool: ["rare"] },
     "label=team=team-500": { labels: { team: "team-500" } },
     "label=team": { label_names: ["team"] },
+    "label=tier (of half of them)": { label_names: ["tier"] },
+    "label=tier, action=unknown": { label_names: ["tier"], action: ["unknown"] },
     "label=none": { label_names: ["none"] },
     "text=04000 (a name)": { text: "04000" },
     "text=needle (a description)": { text: "needle" },

@@ -9,7 +9,8 @@ import {
   placeNow,
   writersOfRuns,
 } from "./database/run-changes.ts";
-import { type ListedRun, pickRuns, type RunFilter } from "./database/run-queries.ts";
+import type { RunFilter } from "./database/run-filter.ts";
+import { type ListedRun, pickRuns } from "./database/run-lists.ts";
 import type { Deps } from "./deps.ts";
 import type { Api, RunChanges } from "./http/api.ts";
 

@@ -1,6 +1,7 @@
 import type { Tx } from "../../src/database/connection.ts";
 import { deleteOldRuns, trimSchedules } from "../../src/database/retention.ts";
-import { listRuns, type RunFilter } from "../../src/database/run-queries.ts";
+import type { RunFilter } from "../../src/database/run-filter.ts";
+import { listRuns } from "../../src/database/run-lists.ts";
 import { listSchedules } from "../../src/database/schedule-queries.ts";
 import { statistics } from "../../src/database/statistics.ts";
 import { dispatch } from "../../src/passes/dispatch.ts";

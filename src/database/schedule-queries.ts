@@ -2,6 +2,7 @@ import { getTableColumns } from "drizzle-orm";
 import { type Conditions, conditions, containing } from "./conditions.ts";
 import type { Statement, Tx } from "./connection.ts";
 import { type Found, found, MOST_LOOKED_AT } from "./found.ts";
+import { addLabels, asksForLabels, fewByLabel, LABELLED, type LabelFilter } from "./labelled-schedules.ts";
 import { type ScheduleRow, type Status, schedules } from "./schema.ts";
 
 export type ScheduleState = "active" | "paused" | "disabled" | "finished" | "problem";
@@ -45,38 +46,49 @@ export async function viewSchedule(tx: Tx, id: string): Promise<ScheduleView | u
   return schedule;
 }
 
-export interface ScheduleFilter {
+export interface ScheduleFilter extends LabelFilter {
   readonly state?: readonly ScheduleState[] | undefined;
   readonly kind?: readonly string[] | undefined;
   readonly action?: readonly string[] | undefined;
   readonly priority?: readonly number[] | undefined;
   readonly pool?: readonly string[] | undefined;
-  readonly labels?: Readonly<Record<string, string>> | undefined;
-  /** Labels that must be there, whatever their value. */
-  readonly label_names?: readonly string[] | undefined;
   readonly text?: string | undefined;
 }
 
+export interface SchedulePage {
+  readonly after: string | null;
+  readonly limit: number;
+}
+
 /** Schedules by name, those after `after`. */
-export async function listSchedules(
+export async function listSchedules(tx: Tx, filter: ScheduleFilter, page: SchedulePage): Promise<Found<ScheduleView>> {
+  const ids = asksForLabels(filter) ? await fewByLabel(tx, filter) : null;
+  return look(tx, filter, page, ids !== null || isIndexed(filter) ? null : MOST_LOOKED_AT, ids);
+}
+
+/** Looks at the first `most` schedules, or without it at all that an index finds: those with these ids, where there are any. */
+async function look(
   tx: Tx,
   filter: ScheduleFilter,
-  page: { readonly after: string | null; readonly limit: number },
+  page: SchedulePage,
+  most: number | null,
+  ids: readonly string[] | null,
 ): Promise<Found<ScheduleView>> {
   const where = filtered(filter);
+  if (ids !== null) where.add("s.id = ANY($?)", ids);
   const after = page.after === null ? null : where.parameter(page.after);
   if (after !== null) where.add(`s.name > ${after}`, null);
   const limit = where.parameter(page.limit);
-  if (isIndexed(filter)) {
+  if (most === null) {
     const text = `${VIEW} ${where.where} ORDER BY s.name LIMIT ${limit}`;
     return { rows: await tx.query<ScheduleView>(text, where.values), looked_to: null };
   }
   const from = after === null ? "" : `WHERE l.name > ${after}`;
   const rows = await tx.query<ScheduleView & { looked_to: string | null }>(
-    `WITH looked AS (
-       SELECT (SELECT l.name FROM schedules l ${from} ORDER BY l.name OFFSET ${MOST_LOOKED_AT - 1} LIMIT 1) AS name)
+    `WITH looked AS MATERIALIZED (
+       SELECT (SELECT l.name FROM schedules l ${from} ORDER BY l.name OFFSET ${most - 1} LIMIT 1) AS name)
      SELECT s.*, looked.name AS looked_to FROM looked LEFT JOIN (
-       SELECT ${VIEWED} FROM (SELECT l.* FROM schedules l ${from} ORDER BY l.name LIMIT ${MOST_LOOKED_AT}) AS s
+       SELECT ${VIEWED} FROM (SELECT l.* FROM schedules l ${from} ORDER BY l.name LIMIT ${most}) AS s
        ${where.where} ORDER BY s.name LIMIT ${limit}) AS s ON true
      ORDER BY s.name`,
     where.values,
@@ -85,8 +97,7 @@ export async function listSchedules(
 }
 
 /** Whether an index finds what the filter lets through, or nearly everything passes. */
-function isIndexed({ state, labels, label_names, ...others }: ScheduleFilter): boolean {
-  if (labels !== undefined || label_names !== undefined) return true;
+function isIndexed({ state, ...others }: ScheduleFilter): boolean {
   if (state !== undefined && !state.includes("active")) return true;
   return Object.values(others).every((wanted) => wanted === undefined);
 }
@@ -113,13 +124,8 @@ function filtered(filter: ScheduleFilter): Conditions {
   if (filter.action !== undefined) where.add("s.action = ANY($?)", filter.action);
   if (filter.priority !== undefined) where.add("(s.resolved->>'priority')::int = ANY($?)", filter.priority);
   if (filter.pool !== undefined) where.add("s.resolved->>'pool' = ANY($?)", filter.pool);
-  // The first half is what the partial index of labels asks for.
-  if (filter.labels !== undefined) {
-    where.add("s.labels <> '{}'::jsonb AND s.labels @> $?::jsonb", JSON.stringify(filter.labels));
-  }
-  if (filter.label_names !== undefined) {
-    where.add("s.labels <> '{}'::jsonb AND s.labels ?& $?::text[]", filter.label_names);
-  }
+  if (asksForLabels(filter)) where.add(LABELLED, null);
+  addLabels(where, filter);
   if (filter.text !== undefined) {
     where.add("s.name ILIKE $? OR s.description ILIKE $?", containing(filter.text));
   }

@@ -71,15 +71,94 @@ describe("a filter that lets through little", () => {
   test("and among many schedules", async () => {
     await service.rows("ALTER TABLE schedules DISABLE TRIGGER USER");
     await service.rows(
-      `INSERT INTO schedules (name, kind, action, needs_planning)
-       SELECT 'many ' || lpad(n::text, 6, '0'), 'manual', CASE WHEN n % 7000 = 1 THEN 'rare' ELSE 'x' END, false
+      `INSERT INTO schedules (name, kind, action, needs_planning, labels)
+       SELECT 'many ' || lpad(n::text, 6, '0'), 'manual', CASE WHEN n % 4000 = 1 THEN 'rare' ELSE 'x' END, false,
+         CASE WHEN n % 4000 = 2 THEN '{"team": "few"}'::jsonb WHEN n > 6000 THEN '{"team": "many"}' ELSE '{}' END
        FROM generate_series(1, ${ROWS}) AS n`,
     );
     await service.rows("ALTER TABLE schedules ENABLE TRIGGER USER");
-    const { items, asked } = await pages("/v1/schedules?action=rare&limit=2");
-    expect(items.map(({ name }) => name)).toEqual(["many 000001", "many 007001", "many 014001"]);
-    expect(asked).toBe(3);
-    expect((await pages("/v1/schedules?text=000001&limit=2")).items.map(({ name }) => name)).toEqual(["many 000001"]);
+    const found = async (query: string) => {
+      const { items, asked } = await pages(`/v1/schedules?${query}`);
+      return { names: items.map(({ name }) => name), asked };
+    };
+    const rare = ["many 000001", "many 004001", "many 008001"];
+    expect(await found("action=rare&limit=2")).toEqual({ names: rare, asked: 3 });
+    expect((await found("text=000001&limit=2")).names).toEqual(["many 000001"]);
+    // By their label: a few of them, which are read at once; many, past which the list goes; none.
+    const few = ["many 000002", "many 004002", "many 008002"];
+    expect(await found("label=team=few&limit=2")).toEqual({ names: few, asked: 2 });
+    expect(await found("label=team=few&text=000002&limit=2")).toEqual({ names: ["many 000002"], asked: 1 });
+    expect(await found("label=team=none")).toEqual({ names: [], asked: 1 });
+    const many = await found("label=team=many&limit=500");
+    const last = Array.from({ length: ROWS - 6_000 }, (_, index) => `many ${String(6_001 + index).padStart(6, "0")}`);
+    expect(many.names).toEqual(last.filter((name) => name !== few[2]));
+    expect((await found("label=team=many&action=rare&limit=2")).names).toEqual(["many 008001"]);
+  });
+});
+
+describe("runs by the labels of their schedules", () => {
+  const ROWS = 4 * MOST_LOOKED_AT;
+  const LABELLED = `SELECT r.id FROM runs r JOIN schedules s ON s.id = r.schedule_id
+    WHERE s.labels @> $1 AND (r.parent_run_id IS NULL OR $2) ORDER BY r.id DESC`;
+
+  /** One busy schedule and quiet ones, nothing of which is among the newest runs; one that is gone. */
+  beforeAll(async () => {
+    await service.rows("DELETE FROM runs");
+    await service.rows("ALTER TABLE schedules DISABLE TRIGGER USER");
+    await service.rows(
+      `INSERT INTO schedules (id, name, kind, action, needs_planning, labels)
+       SELECT md5('s' || n)::uuid, 'labelled ' || n, 'manual', 'x', false, CASE
+         WHEN n <= 4 THEN jsonb_build_object('size', 'few', 'n', n::text) ELSE '{"size": "many"}' END
+       FROM generate_series(1, 400) AS n`,
+    );
+    await service.rows("ALTER TABLE schedules ENABLE TRIGGER USER");
+    await service.rows(
+      `INSERT INTO runs (id, schedule_id, action, action_version, trigger_type, scheduled_for, status, parent_run_id, target)
+       SELECT (lpad(to_hex(1700000000000 + n), 12, '0') || substr(md5(n::text), 1, 20))::uuid, md5('s' || s)::uuid,
+         'x', 1, 'scheduled', now(), CASE WHEN n % 19 = 0 THEN 'failed' ELSE 'completed' END,
+         CASE WHEN n % 7 = 0 THEN gen_random_uuid() END, CASE WHEN n % 500 = 1 THEN 'rare' END
+       FROM (SELECT n, CASE WHEN n > $1 - 2000 THEN NULL WHEN n % 5 = 1 THEN 1 WHEN n % 997 = 3 THEN 2
+           WHEN n % 101 = 5 THEN 4 WHEN n % 47 = 7 THEN 5 + n % 396 END AS s FROM generate_series(1, $1::int) AS n) AS r`,
+      [ROWS],
+    );
+    await service.rows("DELETE FROM schedules WHERE name = 'labelled 4'");
+  });
+
+  test.each([["few"], ["many"], ["none"]])(
+    "%s schedules have the label: all of their runs are found, in order, once",
+    async (size) => {
+      for (const children of [false, true]) {
+        const expected = await service.rows<{ id: string }>(LABELLED, [{ size }, children]);
+        expect(expected.length > 200).toBe(size !== "none");
+        const { items } = await pages(`/v1/runs?label=size=${size}&children=${children}&limit=450`);
+        expect(items.map(({ id }) => id)).toEqual(expected.map(({ id }) => id));
+      }
+    },
+  );
+
+  test("together with other filters, over pages that stop short", async () => {
+    const found = async (query: string) => {
+      const { items, asked } = await pages(`/v1/runs?label=size=few&children=true&${query}`);
+      return { ids: items.map(({ id }) => id), asked };
+    };
+    const expected = async (condition: string) =>
+      (
+        await service.rows<{ id: string }>(LABELLED.replace("WHERE", `WHERE ${condition} AND`), [{ size: "few" }, true])
+      ).map(({ id }) => id);
+    const rare = await expected("r.target = 'rare'");
+    expect(rare.length).toBeGreaterThan(30);
+    const told = await found("target=rare&limit=30");
+    expect(told.ids).toEqual(rare);
+    expect(told.asked).toBeGreaterThan(Math.ceil(rare.length / 30));
+    expect((await found("status=failed&limit=100")).ids).toEqual(await expected("r.status = 'failed'"));
+    expect((await found("label=n=2&limit=9")).ids).toEqual(await expected('s.labels @> \'{"n": "2"}\''));
+    expect((await found("schedule=labelled%201&limit=500")).ids).toEqual(await expected("s.name = 'labelled 1'"));
+    const span = "from=2023-11-14T22:13:22Z&to=2023-11-14T22:13:25Z";
+    const between = await expected(
+      "r.id >= '018bcfe5-6fd0-0000-0000-000000000000' AND r.id < '018bcfe5-7b88-0000-0000-000000000000'",
+    );
+    expect(between.length).toBeGreaterThan(500);
+    expect((await found(`${span}&limit=100`)).ids).toEqual(between);
   });
 });
 
