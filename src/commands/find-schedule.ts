@@ -34,7 +34,8 @@ function noSchedule(idOrName: string): NotFound {
   return new NotFound(`there is no schedule ${JSON.stringify(idOrName)}`);
 }
 
-/** @throws StaleRevision where the caller decided on an earlier revision than the present one */
-export function checkRevision(schedule: { readonly revision: number }, expected: number | null): void {
-  if (expected !== null && schedule.revision !== expected) throw new StaleRevision(schedule.revision);
+/** @throws StaleRevision where the caller decided on an earlier revision than the present one, or took it to be absent */
+export function checkRevision({ revision }: { readonly revision: number }, expected: number | "absent" | null): void {
+  if (expected === "absent") throw new StaleRevision(revision, expected);
+  if (expected !== null && revision !== expected) throw new StaleRevision(revision);
 }

@@ -48,13 +48,14 @@ export async function updateSchedule(
 /**
  * Makes a schedule be what is said, and the defaults where nothing is; one that does not exist is created under its name.
  * A pause is no part of it and stays.
+ * @param expected the revision the caller decided on; `absent`: it is only to be created; null: whatever is there
  * @throws NotFound where an id, and not a name, is unknown; StaleRevision, Conflict, InvalidInput
  */
 export async function replaceSchedule(
   deps: Deps,
   idOrName: string,
   input: ScheduleInput,
-  revision: number | null,
+  expected: number | "absent" | null,
   actor: string,
 ): Promise<{ readonly schedule: ScheduleView; readonly created: boolean }> {
   const name = input.columns.name ?? null;
@@ -66,11 +67,12 @@ export async function replaceSchedule(
         const id = await findScheduleId(tx, idOrName);
         const before = id === undefined ? undefined : await lockSchedule(tx, id);
         if (before !== undefined) {
-          checkRevision(before, revision);
+          checkRevision(before, expected);
           const complete = { ...COLUMN_DEFAULTS, ...columns, name: name ?? before.name };
           return { schedule: await change(deps, tx, before, complete), created: false };
         }
-        if (revision !== null || isId(idOrName)) throw new NotFound(`there is no schedule ${JSON.stringify(idOrName)}`);
+        if (typeof expected === "number" || isId(idOrName))
+          throw new NotFound(`there is no schedule ${JSON.stringify(idOrName)}`);
         if (name !== null && name !== idOrName) throw differentName(idOrName);
         const created = await insertSchedule(tx, { ...columns, name: idOrName });
         // Null: somebody else created it just now, so it is there to be replaced.

@@ -83,7 +83,7 @@ export interface SchedulesApi {
   replaceSchedule(
     idOrName: string,
     input: ScheduleInput,
-    revision: number | null,
+    expected: number | "absent" | null,
     actor: string,
   ): Promise<{ readonly schedule: ScheduleRecord; readonly created: boolean }>;
   deleteSchedule(idOrName: string, revision: number | null, actor: string): Promise<void>;

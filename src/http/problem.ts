@@ -25,7 +25,7 @@ const KINDS: Readonly<Record<number, readonly [slug: string, title: string]>> = 
   405: ["method-not-allowed", "The method does not fit"],
   408: ["timeout", "The request took too long to arrive"],
   409: ["conflict", "This cannot be done in the present state"],
-  412: ["stale-revision", "Somebody has changed it since"],
+  412: ["stale-revision", "It is not as the request expects"],
   413: ["too-large", "The request is too large"],
   414: ["too-long", "The address is too long"],
   415: ["unsupported-media-type", "The body must be JSON"],

@@ -90,6 +90,17 @@ export function expectedRevision(request: FastifyRequest): number | null {
   return Number(match[1]);
 }
 
+/**
+ * What a PUT takes for granted: a revision, `absent` (`If-None-Match: *`, so that it only creates), or null: nothing.
+ * @throws InvalidRequest
+ */
+export function expectedBefore(request: FastifyRequest): number | "absent" | null {
+  const header = request.headers["if-none-match"];
+  if (header === undefined) return expectedRevision(request);
+  if (header === "*" && request.headers["if-match"] === undefined) return "absent";
+  throw new InvalidRequest([{ field: "If-None-Match", message: "must be *, and not beside If-Match" }]);
+}
+
 export function etag(schedule: { readonly revision: number }): string {
   return `"${schedule.revision}"`;
 }

@@ -4,7 +4,16 @@ import { PRIORITIES } from "../schedule/policy.ts";
 import type { SchedulesApi } from "./api.ts";
 import { labelQuery, listOf, names, toLabelFilter } from "./fields.ts";
 import { page, pageOf, pageQuery } from "./paging.ts";
-import { etag, expectedRevision, idParams, nameIn, requestKey, type Server, traceparent } from "./request.ts";
+import {
+  etag,
+  expectedBefore,
+  expectedRevision,
+  idParams,
+  nameIn,
+  requestKey,
+  type Server,
+  traceparent,
+} from "./request.ts";
 import { runAnswer, showRun } from "./run-answer.ts";
 import { SCHEDULE_STATES, scheduleAnswer, showSchedule } from "./schedule-answer.ts";
 import { newSchedule, scheduleChange, toScheduleInput, wholeSchedule } from "./schedule-body.ts";
@@ -122,8 +131,8 @@ export function scheduleRoutes(server: Server, api: SchedulesApi): void {
     },
     async (request, reply) => {
       const input = toScheduleInput(request.body);
-      const revision = expectedRevision(request);
-      const { schedule, created } = await api.replaceSchedule(nameIn(request), input, revision, request.actor);
+      const before = expectedBefore(request);
+      const { schedule, created } = await api.replaceSchedule(nameIn(request), input, before, request.actor);
       if (created) reply.code(201).header("location", `/v1/schedules/${schedule.id}`);
       reply.header("etag", etag(schedule));
       return showSchedule(schedule);

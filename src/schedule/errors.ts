@@ -34,12 +34,16 @@ export class Conflict extends Error {
   }
 }
 
-/** The caller decided on the ground of a revision that is no longer the current one. */
+/** The caller decided on the ground of a revision that is no longer the current one, or of there being none. */
 export class StaleRevision extends Error {
   readonly revision: number;
 
-  constructor(revision: number) {
-    super(`the revision is ${revision} by now: somebody has changed it since`);
+  constructor(revision: number, expected?: "absent") {
+    super(
+      expected === "absent"
+        ? `it is there already, with revision ${revision}`
+        : `the revision is ${revision} by now: somebody has changed it since`,
+    );
     this.name = "StaleRevision";
     this.revision = revision;
   }

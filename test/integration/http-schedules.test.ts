@@ -392,6 +392,24 @@ describe("changing", () => {
     expect((await service.ask("PUT", "/v1/schedules/other", { ...body, name: "another" })).status).toBe(422);
   });
 
+  test("PUT with If-None-Match: * creates, and changes nothing that is there", async () => {
+    const { name: _, ...body } = scout("only once");
+    const put = (headers: Record<string, string>, description?: string) =>
+      service.ask("PUT", "/v1/schedules/only%20once", { ...body, description }, headers);
+    const created = await put({ "if-none-match": "*" });
+    expect([created.status, created.headers.etag]).toEqual([201, '"1"']);
+    const refused = await put({ "if-none-match": "*" }, "another");
+    expect(refused.body).toMatchObject({ status: 412, detail: "it is there already, with revision 1", revision: 1 });
+    expect((await service.ask("GET", "/v1/schedules/only%20once")).body).toEqual(created.body);
+    // What it is not said for: that one state is not there, and a state that is and is not there.
+    expect((await put({ "if-none-match": '"1"' })).status).toBe(422);
+    expect((await put({ "if-none-match": "*", "if-match": '"1"' })).status).toBe(422);
+    const answers = await Promise.all(
+      Array.from({ length: 10 }, () => service.ask("PUT", "/v1/schedules/raced%20for", body, { "if-none-match": "*" })),
+    );
+    expect(answers.map(({ status }) => status).sort()).toEqual([201, ...Array(9).fill(412)]);
+  });
+
   test("many PUTs of a new name at once make one schedule", async () => {
     const { name: _, ...body } = scout("race");
     const answers = await Promise.all(Array.from({ length: 20 }, () => service.ask("PUT", "/v1/schedules/race", body)));

@@ -25,7 +25,8 @@ export function addImport(program: Command, open: OpenSession): void {
       "after",
       `
 Everything is checked first: if anything is wrong with the file, nothing
-changes. A schedule that somebody changes meanwhile is left alone and reported.
+changes. A schedule that somebody changes or makes meanwhile is left alone and
+reported.
 Pauses stay. \`defaults\` in the file apply to each of its schedules: objects are
 merged, null takes a default away.
 ${examples(
@@ -64,10 +65,11 @@ const HELD = new CommandFailed(EXIT.failed, "not deleted, because something else
 
 /** Answers why it was refused; null: it is done. A service that is away ends the import. */
 async function carryOut({ client }: Session, { name, change, body, revision }: Step): Promise<CommandFailed | null> {
-  const etag = revision === null ? null : `"${revision}"`;
+  const headers: Record<string, string> =
+    revision === null ? { "if-none-match": "*" } : { "if-match": `"${revision}"` };
   try {
-    if (body !== null) await client.request("PUT", at`/v1/schedules/${name}`, { body, etag });
-    else if (change === "removed") await client.request("DELETE", at`/v1/schedules/${name}`, { etag });
+    if (body !== null) await client.request("PUT", at`/v1/schedules/${name}`, { body, headers });
+    else if (change === "removed") await client.request("DELETE", at`/v1/schedules/${name}`, { headers });
     return null;
   } catch (error) {
     if (error instanceof CommandFailed && error.exit !== EXIT.unreachable) return error;

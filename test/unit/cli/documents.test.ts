@@ -121,9 +121,13 @@ describe("import", () => {
     const text = item("late", ", depends_on: [early]") + item("nightly") + item("early");
     const { asked, out } = await load({}, text);
     expect(writes(asked)).toEqual(["PUT /v1/schedules/early", "PUT /v1/schedules/late", "PUT /v1/schedules/nightly"]);
-    expect(asked.filter(({ method }) => method === "PUT").map(({ headers }) => headers.get("if-match"))).toEqual([
-      ...[null, null],
-      '"3"',
+    const conditions = asked
+      .filter(({ method }) => method === "PUT")
+      .map(({ headers }) => [headers.get("if-none-match"), headers.get("if-match")]);
+    expect(conditions).toEqual([
+      ["*", null],
+      ["*", null],
+      [null, '"3"'],
     ]);
     expect(out).toContain("1 not in the file: kept (--prune deletes them)");
   });
