@@ -46,6 +46,9 @@ export async function admit(server: Server, { authenticate, requests_per_minute 
         });
 
   server.decorateRequest("actor", ANYBODY.name);
+  server.decorateRequest("admitted", function (this: FastifyRequest) {
+    return authenticate === undefined || authenticate(this.headers.authorization) !== null;
+  });
   server.addHook("onRequest", async (request, reply) => {
     const needed = request.routeOptions.config.scope ?? "read";
     if (needed === "none" || request.is404) return;

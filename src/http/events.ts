@@ -15,7 +15,7 @@ const RETRY_MS = 2_000;
 const DESCRIPTION = `An event \`run\` is a run as it is after a change, of whatever instance; changes in quick succession may be
 one event, the end is always told. An event \`ready\` says from where on nothing is missing: with \`{"resumed": true}\` from
 \`Last-Event-ID\` on, otherwise from now on, so that what was before is to be asked for. A place can be resumed for five
-minutes, at any instance. A client that reads slowly is told less often, and \`ready\` anew where it falls behind too far.`;
+minutes, at any instance. The stream ends when its token is taken away. A client that reads slowly is told less often, and \`ready\` anew where it falls behind too far.`;
 
 /** Runs as they change, as server-sent events. */
 export function eventRoutes(server: Server, api: EventsApi): void {
@@ -52,15 +52,20 @@ export function eventRoutes(server: Server, api: EventsApi): void {
       );
       reply.type("text/event-stream; charset=utf-8").header("x-accel-buffering", "no");
       // The pipe asks for more when the socket has taken what there was: a slow client holds up nobody but itself.
-      const stream = Readable.from(events(changes), { objectMode: false, highWaterMark: 1 });
+      const stream = Readable.from(
+        events(changes, () => request.admitted()),
+        { objectMode: false, highWaterMark: 1 },
+      );
       return reply.send(stream as unknown as string);
     },
   );
 }
 
-async function* events(changes: AsyncIterable<RunChanges>): AsyncGenerator<string> {
+async function* events(changes: AsyncIterable<RunChanges>, admitted: () => boolean): AsyncGenerator<string> {
   yield `retry: ${RETRY_MS}\n\n`;
   for await (const { runs, place, ready } of changes) {
+    // A token may be taken away meanwhile. A sign of life comes where there is nothing to tell, so that this ends soon after.
+    if (!admitted()) return;
     const told = runs.map((run) => event("run", showRun(run)));
     if (ready !== null) told.push(event("ready", ready));
     // The place goes with the last event; without any it moves the client on, which hears nothing of it.

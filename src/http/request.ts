@@ -13,6 +13,8 @@ declare module "fastify" {
   interface FastifyRequest {
     /** Who asks: the name of their token. */
     actor: string;
+    /** Whether they would still be let in: an answer that takes long may outlive its token. */
+    admitted(): boolean;
   }
   interface FastifyContextConfig {
     /** What a token must allow; read unless said otherwise. */

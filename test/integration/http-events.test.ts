@@ -2,6 +2,7 @@ import { request } from "node:http";
 import pg from "pg";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { createApi } from "../../src/api.ts";
+import type { Authenticate } from "../../src/http/access.ts";
 import { createHttpServer, type HttpServer } from "../../src/http/server.ts";
 import { retain } from "../../src/passes/retain.ts";
 import { createMetrics } from "../../src/runtime/metrics.ts";
@@ -23,7 +24,7 @@ afterAll(async () => {
   await service.stop();
 });
 
-function startInstance(instance: string): Promise<HttpServer> {
+function startInstance(instance: string, authenticate?: Authenticate): Promise<HttpServer> {
   const metrics = createMetrics();
   return createHttpServer({
     api: createApi({ ...service.deps, instance, metrics }),
@@ -33,6 +34,7 @@ function startInstance(instance: string): Promise<HttpServer> {
     version: "0",
     host: "127.0.0.1",
     port: 0,
+    authenticate,
   });
 }
 
@@ -56,8 +58,16 @@ interface Stream {
   run(id: string, state?: object): Promise<unknown>;
 }
 
-async function open(instance: number, query = "", lastEventId: string | null = null): Promise<Stream> {
-  const headers = lastEventId === null ? {} : { "last-event-id": lastEventId };
+async function open(
+  instance: number,
+  query = "",
+  lastEventId: string | null = null,
+  token: string | null = null,
+): Promise<Stream> {
+  const headers = {
+    ...(lastEventId === null ? {} : { "last-event-id": lastEventId }),
+    ...(token === null ? {} : { authorization: `Bearer ${token}` }),
+  };
   const asked = request(`${instances[instance]!.url}/v1/events${query}`, { headers }).end();
   const response = await new Promise<import("node:http").IncomingMessage>((resolve, reject) => {
     asked.once("response", resolve).once("error", reject);
@@ -252,6 +262,25 @@ test("closing ends the streams", async () => {
   const stream = await open(2);
   await closing.close();
   await waitFor(() => stream.ended);
+});
+
+test("a stream ends with the token it was opened with, and tells nothing more", async () => {
+  const tokens = new Set(["kept", "revoked"]);
+  const guarded = await startInstance("d", (authorization = "") => {
+    const name = authorization.replace("Bearer ", "");
+    return tokens.has(name) ? { name, scope: "read" } : null;
+  });
+  const at = instances.push(guarded) - 1;
+  const [kept, revoked] = [await open(at, "", null, "kept"), await open(at, "", null, "revoked")];
+  const before = await addRun();
+  await Promise.all([kept.run(before), revoked.run(before)]);
+  tokens.delete("revoked");
+  const after = await addRun();
+  await kept.run(after);
+  await waitFor(() => revoked.ended);
+  expect(revoked.events.filter(({ data }) => data.id === after)).toEqual([]);
+  expect((await open(at, "", revoked.lastEventId, "revoked")).status).toBe(401);
+  expect(kept.ended).toBe(false);
 });
 
 test("nothing is noted unless somebody follows, and nothing is kept for long", async () => {
