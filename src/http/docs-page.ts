@@ -46,7 +46,11 @@ function renderOperation(document: OpenApi, method: string, path: string, operat
     .map(([status, response]) => {
       const content = Object.values(response.content ?? {})[0];
       const example = content?.example === undefined ? "" : `<pre>${json(content.example)}</pre>`;
-      return `<h4>${encode(status)} ${encode(response.description ?? "")}</h4>${example}`;
+      const headers = Object.entries(response.headers ?? {}).map(
+        ([name, { description }]) => `<tr><td><code>${encode(name)}</code></td><td>${encode(description)}</td></tr>`,
+      );
+      const table = headers.length === 0 ? "" : `<table>${headers.join("")}</table>`;
+      return `<h4>${encode(status)} ${encode(response.description ?? "")}</h4>${table}${example}`;
     });
   return `<details id="${encode(operation.operationId ?? "")}">
 <summary><span class="method">${encode(method.toUpperCase())}</span> <code>${encode(path)}</code> – ${encode(operation.summary ?? "")}</summary>

@@ -1,4 +1,5 @@
 import { EXAMPLES } from "./examples.ts";
+import { answerHeaders, type Header, PROBLEM_HEADERS, requestHeaders } from "./header-docs.ts";
 
 /** As much of an OpenAPI document as is looked at here. */
 export interface OpenApi {
@@ -41,6 +42,7 @@ interface Response {
   /** Instead of everything else. */
   readonly $ref?: string;
   readonly description?: string;
+  readonly headers?: Readonly<Record<string, Header>>;
   readonly content?: Readonly<Record<string, Content>>;
 }
 
@@ -66,6 +68,7 @@ const PROBLEM = {
 
 const PROBLEM_ANSWER: Response = {
   description: "What is wrong, as problem details",
+  headers: PROBLEM_HEADERS,
   content: {
     "application/problem+json": {
       schema: { $ref: "#/components/schemas/Problem" },
@@ -80,12 +83,6 @@ const PROBLEM_ANSWER: Response = {
     },
   },
 };
-
-const KEYED = ["postSchedulesByIdTrigger", "postRuns", "postHooksByPath"];
-const REVISED = [
-  ...["patchSchedulesById", "putSchedulesById", "deleteSchedulesById"],
-  ...["postSchedulesByIdPause", "postSchedulesByIdResume", "postSchedulesByIdSkipNext"],
-];
 
 /** What the generator leaves out: names of operations, errors, examples, headers; and without what nothing refers to. */
 export function completeDocument(generated: OpenApi): OpenApi {
@@ -112,13 +109,17 @@ function complete(method: string, path: string, operation: Operation): Operation
       type,
       example?.answer === undefined ? body : { ...body, example: example.answer },
     ]);
-    const description = DESCRIPTIONS[status] ?? "Done";
-    return [status, { description, ...(content.length === 0 ? {} : { content: Object.fromEntries(content) }) }];
+    const described = {
+      description: DESCRIPTIONS[status] ?? "Done",
+      headers: answerHeaders(operationId, status, Object.values(response.content ?? {})[0]?.schema.$ref),
+      content: Object.fromEntries(content),
+    };
+    return [status, Object.fromEntries(Object.entries(described).filter(([, value]) => Object.keys(value).length > 0))];
   });
   return {
     operationId,
     ...operation,
-    parameters: [...(operation.parameters ?? []).map(renamed), ...headers(operationId)],
+    parameters: [...(operation.parameters ?? []).map(renamed), ...requestHeaders(operationId)],
     ...(operation.requestBody === undefined
       ? {}
       : { requestBody: withExample(operation.requestBody, example?.request) }),
@@ -147,25 +148,6 @@ function operationName(method: string, path: string): string {
 
 function renamed(parameter: Parameter): Parameter {
   return parameter.name === "*" ? { ...parameter, name: "path" } : parameter;
-}
-
-function headers(operationId: string): Parameter[] {
-  const header = (name: string, description: string) => ({
-    name,
-    in: "header",
-    required: false,
-    description,
-    schema: { type: "string" },
-  });
-  return [
-    ...(KEYED.includes(operationId)
-      ? [header("Idempotency-Key", "The same key gives the same run; kept for 24 hours")]
-      : []),
-    ...(operationId === "getEvents"
-      ? [header("Last-Event-ID", "The id of the last event that arrived, to go on from there")]
-      : []),
-    ...(REVISED.includes(operationId) ? [header("If-Match", "The ETag of the answer this is based on")] : []),
-  ];
 }
 
 // A body in which nothing is required need not be sent.

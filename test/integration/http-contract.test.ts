@@ -26,6 +26,7 @@ interface Content {
   readonly example?: unknown;
 }
 interface Answered {
+  readonly headers?: Record<string, { readonly required?: boolean }>;
   readonly content?: Record<string, Content>;
 }
 interface Operation {
@@ -174,6 +175,7 @@ function requests({ operation }: (typeof operations)[number]): fc.Arbitrary<Aske
     headers: fc.record(
       {
         "idempotency-key": fc.constantFrom("k", "k2", "a b", "%C3%BC"),
+        "if-none-match": fc.constantFrom("*", '"1"'),
         "if-match": fc.constantFrom('"1"', '"99"', "x", '"1e9"', "*", 'W/"1"'),
         "last-event-id": fc.constantFrom("", "x", "1764100000000-5:3:9", `${Date.now()}-1:1:`),
       },
@@ -212,8 +214,12 @@ async function ask(path: string, method: string, { id, body, query, headers }: A
     if (type === "text/event-stream") break;
   }
   const text = Buffer.concat(pieces).toString();
-  return { status: answer.statusCode, type, body: type.endsWith("json") ? JSON.parse(text) : text };
+  const { statusCode: status, headers: sent } = answer;
+  return { status, headers: sent, type, body: type.endsWith("json") ? JSON.parse(text) : text };
 }
+
+/** Headers that mean something to a client of this operation; the others are those of every answer. */
+const TELLING = ["etag", "location", "idempotent-replayed", "retry-after", "www-authenticate"];
 
 describe("every operation, asked for as described and otherwise", () => {
   test.each(operations.map((one) => [one.operation.operationId, one] as const))("%s", async (id, one) => {
@@ -230,6 +236,13 @@ describe("every operation, asked for as described and otherwise", () => {
       }
       const answered =
         answer.status < 400 ? operation.responses[answer.status]! : document.components.responses.Problem;
+      const described = Object.entries(answered.headers ?? {}).map(
+        ([name, { required }]) => [name.toLowerCase(), required] as const,
+      );
+      for (const name of TELLING.filter((one) => answer.headers[one] !== undefined)) {
+        expect(Object.keys(Object.fromEntries(described)), told).toContain(name);
+      }
+      for (const [name, required] of described) if (required) expect(answer.headers[name], told).toBeDefined();
       if (answered.content === undefined) {
         expect(answer.body, told).toBe("");
         return;
