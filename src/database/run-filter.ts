@@ -7,6 +7,7 @@ export interface RunFilter extends LabelFilter {
   readonly status_reason?: readonly string[] | undefined;
   readonly action?: readonly string[] | undefined;
   readonly schedule_id?: string | undefined;
+  readonly schedule_ids?: readonly string[] | undefined;
   readonly trigger_type?: readonly string[] | undefined;
   readonly priority?: readonly number[] | undefined;
   readonly pool?: readonly string[] | undefined;
@@ -28,6 +29,7 @@ export function filtered(filter: RunFilter): Conditions {
   if (filter.status_reason !== undefined) where.add("r.status_reason = ANY($?)", filter.status_reason);
   if (filter.action !== undefined) where.add("r.action = ANY($?)", filter.action);
   if (filter.schedule_id !== undefined) where.add("r.schedule_id = $?", filter.schedule_id);
+  if (filter.schedule_ids !== undefined) where.add("r.schedule_id = ANY($?::uuid[])", filter.schedule_ids);
   if (filter.trigger_type !== undefined) where.add("r.trigger_type = ANY($?)", filter.trigger_type);
   if (filter.priority !== undefined) where.add("r.priority = ANY($?)", filter.priority);
   if (filter.pool !== undefined) where.add("r.pool = ANY($?)", filter.pool);

@@ -27,9 +27,11 @@ export async function listRuns(tx: Tx, filter: RunFilter, page: RunPage): Promis
     return { rows: await tx.query<ListedRun>(text, where.values), looked_to: null };
   }
   const arms = armsOf(filter);
-  const schedules = arms === null && asksForLabels(filter) ? await fewByLabel(tx, filter) : null;
-  if (schedules !== null) return merge(tx, { ...filter, labels: undefined, label_names: undefined }, page, schedules);
-  return look(tx, filter, page, arms);
+  const few = asksForLabels(filter) ? await fewByLabel(tx, filter) : null;
+  if (few === null) return look(tx, filter, page, arms);
+  if (few.length === 0) return { rows: [], looked_to: null };
+  const narrowed = { ...filter, labels: undefined, label_names: undefined, schedule_ids: few };
+  return arms === null ? merge(tx, narrowed, page) : look(tx, narrowed, page, arms);
 }
 
 /**
@@ -58,8 +60,8 @@ async function look(tx: Tx, filter: RunFilter, page: RunPage, arms: readonly str
  * Looks at the newest runs of each of these schedules, down to where the first of the schedules may have more. Ids come from the
  * index alone; the runs, dearer than any because they lie apart, are read in their order until there is a page of them.
  */
-async function merge(tx: Tx, filter: RunFilter, page: RunPage, schedules: readonly string[]) {
-  const each = Math.ceil(MOST_LOOKED_AT / Math.max(1, schedules.length));
+async function merge(tx: Tx, filter: RunFilter & { readonly schedule_ids: readonly string[] }, page: RunPage) {
+  const each = Math.ceil(MOST_LOOKED_AT / filter.schedule_ids.length);
   const most = MOST_LOOKED_AT / 4;
   const where = filtered(filter);
   const span = spanOf(where, "l", filter, page.before);
@@ -69,7 +71,7 @@ async function merge(tx: Tx, filter: RunFilter, page: RunPage, schedules: readon
     page,
     `newest AS MATERIALIZED (
        SELECT ARRAY(SELECT l.id FROM runs l WHERE l.schedule_id = s.id AND ${span} ORDER BY l.id DESC LIMIT ${each}) AS ids
-       FROM unnest(${where.parameter(schedules)}::uuid[]) AS s (id)),
+       FROM unnest(${where.parameter(filter.schedule_ids)}::uuid[]) AS s (id)),
      merged AS MATERIALIZED (SELECT unnest(ids) AS id FROM newest ORDER BY id DESC LIMIT ${most}),
      looked AS MATERIALIZED (SELECT greatest(
        (SELECT ids[${each}] AS id FROM newest WHERE ids[${each}] IS NOT NULL ORDER BY id DESC LIMIT 1),
