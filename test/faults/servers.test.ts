@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { ALARMS } from "./alarms.ts";
 import { scenario } from "./scenario.ts";
 import type { World } from "./world.ts";
 
@@ -29,29 +30,19 @@ scenario({
   settle_seconds: 90,
 });
 
-scenario({
-  name: "6 memory alarm: publishing blocked for 60 s",
-  async fault(world) {
-    await world.at(2);
-    await broker(world).ctl(["set_vm_memory_high_watermark", "absolute", "1"]);
-    await world.at(62);
-    await broker(world).ctl(["set_vm_memory_high_watermark", "0.4"]);
-  },
-  seconds: 63,
-  expectations: { delay: 90 },
-});
-
-scenario({
-  name: "6 disk alarm: publishing blocked for 60 s",
-  async fault(world) {
-    await world.at(2);
-    await broker(world).ctl(["set_disk_free_limit", "mem_relative", "10000"]);
-    await world.at(62);
-    await broker(world).ctl(["set_disk_free_limit", "50MB"]);
-  },
-  seconds: 63,
-  expectations: { delay: 90 },
-});
+for (const [resource, alarm] of Object.entries(ALARMS)) {
+  scenario({
+    name: `6 ${resource} alarm: publishing blocked for 60 s`,
+    async fault(world) {
+      await world.at(2);
+      await broker(world).ctl(alarm.raise);
+      await world.at(62);
+      await broker(world).ctl(alarm.clear);
+    },
+    seconds: 63,
+    expectations: { delay: 90 },
+  });
+}
 
 scenario({
   name: "9 Postgres killed (kill -9), away for 5 s",

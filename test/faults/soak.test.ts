@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Broker } from "../../dev/services/service.ts";
 import { METHOD } from "../support/amqp-proxy.ts";
 import { hesitantWork } from "../support/ledger-consumer.ts";
+import { ALARMS } from "./alarms.ts";
 import { UNHINDERED } from "./plan.ts";
 import { scenario } from "./scenario.ts";
 import type { FaultInstance, World } from "./world.ts";
@@ -59,6 +61,8 @@ const HARMS: Record<string, Harm> = {
     await sleep(3_000);
     await servers.postgres!.start();
   },
+  "memory alarm for 12 s": ({ servers }) => blockPublishing(servers.broker!, ALARMS.memory),
+  "disk alarm for 12 s": ({ servers }) => blockPublishing(servers.broker!, ALARMS.disk),
   "consumers lose their connection": async ({ consumers }) => consumers[0]!.drop(),
 };
 
@@ -84,6 +88,12 @@ scenario({
   },
   expectations: { delay: 90 },
 });
+
+async function blockPublishing(broker: Broker, { raise, clear }: (typeof ALARMS)[keyof typeof ALARMS]): Promise<void> {
+  await broker.ctl(raise);
+  await sleep(12_000);
+  await broker.ctl(clear);
+}
 
 /** mulberry32: the same numbers for the same seed. */
 function generator(state: number): () => number {
