@@ -653,6 +653,16 @@ describe("an editor's session", () => {
     await planAt("11:20");
     expect(await next()).toBe("11:30");
   });
+
+  test("whose clock is behind takes back nothing that has come due", async () => {
+    await hourly();
+    await fireAt("10:00:00.010");
+    await edit("11:00:00.005", "dst_gap = 'skip'");
+    await editor.query("SET pocketwatch.now = '2026-03-01T09:00:00Z'");
+    await editor.query("UPDATE schedules SET dst_gap = 'next_valid'");
+    await planAt("11:00:00.020");
+    expect(await next()).toBe("11:00");
+  });
 });
 
 /** Whether some session of the database waits for a lock. */
