@@ -20,6 +20,8 @@ export interface PostgresOptions {
   readonly say?: Say;
   /** Server settings beyond the usual: `{ fsync: "off" }`. */
   readonly settings?: Readonly<Record<string, string>>;
+  /** Variables for the server's processes. */
+  readonly environment?: Readonly<Record<string, string>>;
   /** Speaks TLS as well, with who asks for it. */
   readonly tls?: ServerTls;
   /** The directory is nobody's once this process has ended. */
@@ -72,7 +74,7 @@ export async function startPostgres(options: PostgresOptions): Promise<Service> 
         child = await startChild({
           command: binaries.postgres,
           args,
-          env: environment(),
+          env: { ...environment(), ...options.environment },
           ...(account ?? {}),
           logFile,
           stopSignal: "SIGINT", // fast shutdown: ends the sessions, writes a checkpoint

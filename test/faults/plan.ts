@@ -6,6 +6,8 @@ export interface Planned {
   readonly count: number;
   /** Seconds between occurrences; absent: one occurrence, in the middle of the scenario. */
   readonly every?: number;
+  /** Its instants go so many seconds further back: those before the scenario are over when the schedule is made. */
+  readonly since?: number;
   readonly action?: string;
   /** Columns of `schedules` beside those. */
   readonly columns?: Readonly<Record<string, unknown>>;
@@ -36,16 +38,17 @@ export const UNHINDERED = MIXED.filter(({ name }) => name !== "buffered" && name
 
 /** What falls due, known without asking the service: from `start` (ms) for so many seconds, both ends included. */
 export function expand(plan: readonly Planned[], start: number, seconds: number): ExpectedSchedule[] {
-  return plan.flatMap(({ name, count, every, action = ITEM, columns = {} }) =>
+  return plan.flatMap(({ name, count, every, since = 0, action = ITEM, columns = {} }) =>
     Array.from({ length: count }, (_, index) => {
       const end = start + seconds * 1_000;
       const middle = start + Math.floor(seconds / 2) * 1_000;
       const timing =
         every === undefined
           ? { kind: "once", run_at: iso(middle) }
-          : { kind: "interval", interval_seconds: every, starts_at: iso(start), ends_at: iso(end) };
+          : { kind: "interval", interval_seconds: every, starts_at: iso(start - since * 1_000), ends_at: iso(end) };
       const due: number[] = every === undefined ? [middle] : [];
-      if (every !== undefined) for (let at = start; at <= end; at += every * 1_000) due.push(at);
+      for (let at = start - since * 1_000; every !== undefined && at <= end; at += every * 1_000)
+        if (at >= start) due.push(at);
       const full = `${name} ${index}`;
       return {
         name: full,

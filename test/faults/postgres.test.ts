@@ -1,10 +1,9 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import { MIXED } from "./plan.ts";
 import { scenario } from "./scenario.ts";
 import type { World } from "./world.ts";
 
-/* 7, 8, 20 and 24: what happens to sessions of Postgres, and between them. The server itself lives. */
+/* 7, 8 and 20: what happens to sessions of Postgres, and between them. The server itself lives. */
 
 const proxies = (world: World) => world.instances.map((instance) => instance.toPostgres);
 
@@ -115,24 +114,4 @@ scenario({
   seconds: 121,
   settle_seconds: 90,
   expectations: { delay: 150 },
-});
-
-scenario({
-  name: "24 schedules edited by SQL within milliseconds of their instants",
-  together: true,
-  async fault(world) {
-    const editor = new pg.Client({ connectionString: world.databaseUrl, application_name: "rig, editing" });
-    await editor.connect();
-    for (let round = 0; Date.now() < world.end; round++) {
-      // From 8 ms before each half second to 8 ms after: half of them are instants.
-      const next = Math.ceil((Date.now() + 20) / 500) * 500 + (round % 17) - 8;
-      await sleep(next - Date.now());
-      await editor.query(
-        "UPDATE schedules SET payload = jsonb_build_object('edit', $1::int) WHERE name LIKE 'steady%'",
-        [round],
-      );
-    }
-    await editor.end();
-  },
-  seconds: 15,
 });

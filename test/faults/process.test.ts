@@ -1,7 +1,4 @@
-import { existsSync, mkdtempSync, writeFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { hesitantWork } from "../support/ledger-consumer.ts";
 import { waitFor } from "../support/wait-for.ts";
@@ -9,6 +6,7 @@ import { CAPPED } from "./contracts.ts";
 import { UNHINDERED } from "./plan.ts";
 import { scenario } from "./scenario.ts";
 import type { FaultInstance } from "./world.ts";
+import { hasFaketime, steppingClock, wrongClock } from "./wrong-clock.ts";
 
 /* 11, 18 and 22: processes that stand still, that have another idea of the time, or too much to do. */
 
@@ -52,12 +50,6 @@ scenario({
   settle_seconds: 90,
 });
 
-const FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
-const hasFaketime = existsSync(FAKETIME);
-if (!hasFaketime) console.log(`Skipped: 18, clocks that are wrong (no ${FAKETIME}; Debian's package is faketime).`);
-
-/** The wall clock lies; durations stay true, as they do when a clock is set. */
-const wrongClock = (more: Record<string, string>) => ({ LD_PRELOAD: FAKETIME, DONT_FAKE_MONOTONIC: "1", ...more });
 const lastStamp = ({ log }: FaultInstance) => Date.parse(String(log.at(-1)!.time));
 
 if (hasFaketime) {
@@ -79,13 +71,12 @@ if (hasFaketime) {
 }
 
 if (hasFaketime) {
-  const offsets = join(mkdtempSync(join(tmpdir(), "pocketwatch-clock-")), "offset");
+  const clock = steppingClock();
   scenario({
     name: "18 a clock that steps by two hours, forward, back and forth",
     together: true,
     async start(world) {
-      writeFileSync(offsets, "+0");
-      const environment = wrongClock({ FAKETIME_TIMESTAMP_FILE: offsets, FAKETIME_NO_CACHE: "1", LOG_LEVEL: "debug" });
+      const environment = { ...clock.environment, LOG_LEVEL: "debug" };
       await Promise.all([world.startInstance("stepping", { environment }), world.startInstance("b")]);
       world.startConsumer();
     },
@@ -96,9 +87,10 @@ if (hasFaketime) {
         [5.5, "+0"],
       ] as const) {
         await world.at(at);
-        writeFileSync(offsets, offset);
+        clock.set(offset);
       }
     },
+    check: async () => clock.remove(),
   });
 }
 
