@@ -9,10 +9,11 @@ export interface Here {
   readonly timezone: string;
 }
 
-const SAID = /^(?:(today|yesterday|tomorrow|[a-z]+day|\d{4}-\d\d-\d\d)(?:[ T]|$))?(\d{1,2}:\d\d)?$/;
+const SAID = /^(?:(today|yesterday|tomorrow|[a-z]+|\d{4}-\d\d-\d\d)(?:[ T]|$))?(\d{1,2}:\d\d)?$/;
+const WEEKDAYS = ["sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"];
 
 /**
- * A local day and time as people say them: `monday`, `tomorrow 06:00`, `2026-11-23`, `18:30`. A day alone is its first
+ * A local day and time as people say them: `monday` or `mon`, `tomorrow 06:00`, `2026-11-23`, `18:30`. A day alone is its first
  * instant. What comes again and again, a weekday or a time, is the next one or the last one. null: none of that.
  */
 export function readLocalMoment(text: string, { now, timezone }: Here, towards: "ahead" | "back"): Instant | null {
@@ -37,7 +38,9 @@ function inWords(day: string | undefined, time: string, now: number, timezone: s
   if (day !== undefined && /^\d/.test(day)) {
     return local({ times: [time], start_day: day, end_day: day }, timezone).atOrAfter(0);
   }
-  const again = day === undefined ? times : local({ times: [time], days_of_week: [day] }, timezone);
+  // "sat" is saturday; a word that is no day is refused as it stands.
+  const weekday = day === undefined || day.length < 3 ? day : (WEEKDAYS.find((one) => one.startsWith(day)) ?? day);
+  const again = weekday === undefined ? times : local({ times: [time], days_of_week: [weekday] }, timezone);
   return towards === "ahead" ? again.atOrAfter(now + 1) : again.atOrBefore(now - 1);
 }
 

@@ -42,5 +42,9 @@ export function wholeList(text: string, before: readonly number[] = []): number[
 export function label(text: string, before: Readonly<Record<string, string>> = {}): Record<string, string> {
   const equals = text.indexOf("=");
   if (equals < 1) throw new InvalidArgumentError('Expected name=value, such as "team=ops".');
-  return { ...before, [text.slice(0, equals)]: text.slice(equals + 1) };
+  const [name, value] = [text.slice(0, equals), text.slice(equals + 1)];
+  if (Object.hasOwn(before, name) && before[name] !== value) {
+    throw new InvalidArgumentError(`${name} is ${before[name]} already: a label has one value.`);
+  }
+  return { ...before, [name]: value };
 }

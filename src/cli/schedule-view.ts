@@ -51,7 +51,10 @@ export function describeSchedule(schedule: Schedule, now: Instant): Fact[] {
     ["next", moment(schedule.next_run_at) ?? "-"],
     ["last run", moment(schedule.last_run_at)],
     ["", schedule.last_run_id === null ? null : `${schedule.last_run_status ?? "?"} ${schedule.last_run_id}`],
-    ["runs", `${schedule.run_count}${schedule.max_runs === null ? "" : ` of ${schedule.max_runs}`}`],
+    [
+      "runs",
+      `${schedule.run_count}${schedule.max_runs === null ? "" : ` of ${schedule.max_runs}`}, without those asked for`,
+    ],
     ["overlap", schedule.overlap],
     ["catch-up", `${catchup.policy} within ${showDuration(catchup.window_seconds)}`],
     ["attempts", describeRetry(retry)],

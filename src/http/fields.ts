@@ -3,16 +3,15 @@ import { shortText, text } from "../contracts/fields.ts";
 import { fromIso, type Instant, toIso } from "../schedule/instant.ts";
 import { EARLIEST, LATEST } from "../schedule/recurrence.ts";
 
+const NO_MOMENT = 'must be an ISO 8601 instant with its offset, such as "2026-11-21T07:00:00Z"';
+
 /** An instant as text in a request, as a number afterwards. */
 export const moment = z
-  .string()
+  .string(NO_MOMENT)
   .transform((value, context): Instant => {
     const instant = fromIso(value);
     if (instant !== null && instant >= EARLIEST && instant <= LATEST) return instant;
-    const message =
-      instant === null
-        ? 'must be an ISO 8601 instant with its offset, such as "2026-11-21T07:00:00Z"'
-        : "must be an instant of the years 1970 to 9999";
+    const message = instant === null ? NO_MOMENT : "must be an instant of the years 1970 to 9999";
     context.addIssue({ code: "custom", message });
     return z.NEVER;
   })
@@ -44,7 +43,14 @@ export const names = z
 const labelFilter = z
   .union([text(1, 600), z.array(text(1, 600)).max(20)])
   .transform((value) => [value].flat())
+  // The last of them alone would find what was not asked for.
+  .refine((given) => !hasTwoValues(given), { error: "must not give one label two values, which none can have" })
   .meta({ description: "name=value, or a name that has to be there; may be given several times" });
+
+function hasTwoValues(given: readonly string[]): boolean {
+  const names = [...new Set(given)].filter((one) => one.includes("=")).map((one) => one.slice(0, one.indexOf("=")));
+  return new Set(names).size < names.length;
+}
 
 export const labelQuery = { label: labelFilter.optional() };
 
@@ -70,7 +76,7 @@ export const labels = z
 export function wholeQuery(least: number, most: number, initial: number) {
   const message = `expected a whole number from ${least} to ${most}`;
   return z
-    .string()
+    .string(message)
     .regex(/^\d{1,9}$/, message)
     .transform(Number)
     .pipe(z.int().min(least, message).max(most, message))

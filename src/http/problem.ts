@@ -20,7 +20,7 @@ export class InvalidRequest extends InvalidInput {}
 const KINDS: Readonly<Record<number, readonly [slug: string, title: string]>> = {
   400: ["malformed-request", "The request cannot be read"],
   401: ["unauthenticated", "A token is needed"],
-  403: ["forbidden", "The token does not allow this"],
+  403: ["forbidden", "This is not allowed"],
   404: ["not-found", "There is no such thing"],
   405: ["method-not-allowed", "The method does not fit"],
   408: ["timeout", "The request took too long to arrive"],
@@ -54,6 +54,8 @@ export function toProblem(error: unknown, instance: string): Problem {
   }
   if (error instanceof Unavailable) return problem(503, error.message, instance);
   const status = clientFault(error);
+  if (status === 415)
+    return problem(415, 'send it as JSON, with the header "content-type: application/json"', instance);
   return status === null
     ? problem(500, "the error is in the service's log", instance)
     : problem(status, (error as Error).message.slice(0, MOST_DETAIL), instance.slice(0, MOST_DETAIL));

@@ -18,6 +18,7 @@ import { schedulerRoutes, statisticsRoutes } from "./scheduler.ts";
 import { scheduleRoutes } from "./schedules.ts";
 import { protect } from "./security.ts";
 import { signalRoutes } from "./signals.ts";
+import { answerUnreadable } from "./unreadable.ts";
 import { validate } from "./validation.ts";
 
 export interface HttpOptions extends AccessOptions {
@@ -69,6 +70,7 @@ export async function buildServer(options: HttpOptions): Promise<Server> {
     routerOptions: { maxParamLength: LONGEST_NAME, ignoreTrailingSlash: true },
     // Idle connections are closed with the server; those in use are answered first.
     forceCloseConnections: "idle",
+    clientErrorHandler: answerUnreadable,
     frameworkErrors: (error, request, reply) => {
       sendProblem(reply, toProblem(error, pathOf(request)));
     },

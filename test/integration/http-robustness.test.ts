@@ -1,4 +1,6 @@
 import { request as httpRequest } from "node:http";
+import { type AddressInfo, connect as connectTo } from "node:net";
+import { text } from "node:stream/consumers";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import addFormats from "ajv-formats";
 import { pino } from "pino";
@@ -47,6 +49,11 @@ function validator() {
   ajv.addSchema({ $id: "openapi", ...document });
   return (schema: object) =>
     ajv.compile(JSON.parse(JSON.stringify(schema).replaceAll('"#/components', '"openapi#/components')));
+}
+
+async function listening(): Promise<number> {
+  if (!service.server.server.listening) await service.server.listen({ host: "127.0.0.1", port: 0 });
+  return (service.server.server.address() as AddressInfo).port;
 }
 
 describe("bad input", () => {
@@ -113,6 +120,8 @@ describe("bad input", () => {
     ["GET", "/v1/runs?cursor=AAAA", 422],
     ["GET", "/v1/runs?text=%00", 422],
     ["GET", "/v1/schedules?label=%00=x", 422],
+    ["GET", "/v1/schedules?label=a=b&label=a=c", 422],
+    ["GET", "/v1/schedules?label=a=b&label=a=b&label=a", 200],
     ["GET", "/v1/runs?from=-271821-04-20T00:00:00Z", 422],
     ["GET", "/v1/runs?from=9999-12-31T23:59:59Z", 200],
     ["GET", "/v1/schedules/robust/upcoming?count=1001", 422],
@@ -122,6 +131,23 @@ describe("bad input", () => {
     const answer = await service.ask(method, path);
     expect(answer.status, JSON.stringify(answer.body)).toBe(status);
     if (status !== 200) expect(answer.body).toMatchObject({ status });
+  });
+
+  test.each([
+    ["rubbish", "rubbish\r\n\r\n", 400],
+    [
+      "two lengths",
+      "POST /v1/runs HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n",
+      400,
+    ],
+    ["a header without end", `GET /livez HTTP/1.1\r\nhost: x\r\nx: ${"a".repeat(20_000)}\r\n\r\n`, 431],
+  ])("what is no HTTP, %s, is told so as any other problem", async (_, sent, status) => {
+    const socket = connectTo(await listening());
+    socket.write(sent);
+    const answer = await text(socket);
+    expect(answer).toContain(`HTTP/1.1 ${status} `);
+    expect(answer).toContain("content-type: application/problem+json");
+    expect(JSON.parse(answer.split("\r\n\r\n")[1]!)).toMatchObject({ status, title: expect.any(String) });
   });
 
   test("a body for a request that needs none may be left out, or be {}", async () => {

@@ -97,6 +97,7 @@ describe("durations and instants", () => {
   test.each([
     ["monday", "2026-11-22T23:00:00.000Z"],
     ["Monday 06:00", "2026-11-23T05:00:00.000Z"],
+    ["mon 06:00", "2026-11-23T05:00:00.000Z"],
     ["saturday 10:59", "2026-11-28T09:59:00.000Z"],
     ["saturday 11:01", "2026-11-21T10:01:00.000Z"],
     ["tomorrow", "2026-11-21T23:00:00.000Z"],
@@ -106,6 +107,8 @@ describe("durations and instants", () => {
     ["2027-03-28 02:30", "2027-03-28T01:00:00.000Z"],
     ["2026-02-30", null],
     ["someday", null],
+    ["mo", null],
+    ["mondays", null],
     ["monday 25:00", null],
     ["monday  06:00", null],
     ["", null],

@@ -39,6 +39,7 @@ describe("exit codes", () => {
     ["a payload that is no JSON", ["schedules", "trigger", "x", "--payload", "{a}"], "--payload: expected JSON"],
     ["a file that is not there", ["schedules", "add", "-f", "nowhere.yaml"], "there is no such file"],
     ["a schedule and labels", ["schedules", "pause", "x", "--label", "a=b"], "not both"],
+    ["two values of a label", ["schedules", "pause", "--label", "a=b", "--label", "a=c"], "a is b already"],
     ["neither of them", ["schedules", "pause"], "name a schedule"],
     ["an empty name", ["schedules", "rm", ""], "must not be empty"],
     ["a name that is a step in every address", ["schedules", "rm", ".."], "only be named by its id"],
