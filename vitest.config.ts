@@ -3,12 +3,19 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     // Most of a test is waiting for servers and processes; the default on two cores would be one file at a time.
-    maxWorkers: 2,
+    maxWorkers: 3,
     reporters: ["default", "./test/support/fault-table-reporter.ts", "./test/support/summary-reporter.ts"],
     projects: [
       {
         extends: true,
-        test: { name: "unit", include: ["test/unit/**/*.test.ts"] },
+        test: {
+          name: "unit",
+          include: ["test/unit/**/*.test.ts"],
+          // Nothing in them waits: a limit would only measure the machine.
+          testTimeout: 120_000,
+          // They share nothing but modules, whose evaluation is most of what a small file takes.
+          isolate: false,
+        },
       },
       {
         extends: true,
