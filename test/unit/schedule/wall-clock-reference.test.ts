@@ -125,13 +125,14 @@ function clockChanges(clock: (instant: number) => number): { before: number; aft
   const changes: { before: number; after: number }[] = [];
   const offset = (instant: number) => clock(instant) - instant;
   const step = 2 * 86_400_000;
-  for (let probe = FROM; probe < UNTIL; probe += step) {
-    if (offset(probe) === offset(probe + step)) continue;
+  for (let probe = FROM, old = offset(FROM), now = old; probe < UNTIL; probe += step, old = now) {
+    now = offset(probe + step);
+    if (now === old) continue;
     let before = probe;
     let after = probe + step;
     while (after - before > MINUTE) {
       const middle = before + Math.floor((after - before) / 2 / MINUTE) * MINUTE;
-      if (offset(middle) === offset(before)) before = middle;
+      if (offset(middle) === old) before = middle;
       else after = middle;
     }
     changes.push({ before, after });
