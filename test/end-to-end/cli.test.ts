@@ -2,15 +2,12 @@ import { execFile } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { createTestBroker, type TestBroker } from "../support/broker.ts";
 import { startTestConsumer, type TestConsumer } from "../support/consumer.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
 import { type Instance, startInstance } from "../support/instance.ts";
 import { pocketwatch } from "../unit/cli/fake-surroundings.ts";
-
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
 /*
  * The command line against a real service. A few commands run as their users run them, as a process; the others run the
@@ -44,8 +41,8 @@ describe("the command line", () => {
   function spawn(argv: readonly string[], environment: Record<string, string> = {}) {
     return new Promise<{ exit: number; out: string; err: string }>((resolve) => {
       const env = { PATH: process.env.PATH, POCKETWATCH_URL: instance.url, ...environment };
-      const options = { cwd: ROOT, env: env as NodeJS.ProcessEnv, timeout: 15_000 };
-      const child = execFile(process.execPath, ["--import", "tsx", "src/main.ts", ...argv], options, (_, out, err) =>
+      const options = { cwd: inject("build"), env: env as NodeJS.ProcessEnv, timeout: 15_000 };
+      const child = execFile(process.execPath, ["dist/main.js", ...argv], options, (_, out, err) =>
         resolve({ exit: child.exitCode ?? -1, out, err }),
       );
     });

@@ -28,8 +28,8 @@ export function servers(): Promise<Servers> {
 }
 
 async function useShared(): Promise<Servers> {
-  const build = await buildService();
-  return { postgres: null, broker: null, amqpUrl: inject("amqpUrl"), build, createDatabase: createTestDatabase };
+  const [amqpUrl, build] = [inject("amqpUrl"), inject("build")];
+  return { postgres: null, broker: null, amqpUrl, build, createDatabase: createTestDatabase };
 }
 
 async function startPrivate(): Promise<Servers> {

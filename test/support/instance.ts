@@ -1,9 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { fileURLToPath } from "node:url";
+import { inject } from "vitest";
 import { waitFor } from "./wait-for.ts";
-
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
 /** The service as its users run it: a process of its own. */
 export interface Instance {
@@ -18,13 +16,13 @@ export interface Instance {
   kill(): Promise<void>;
 }
 
-/** Starts `pocketwatch serve`; resolves once it is ready (or, with `until: "started"`, once it has a process). */
+/** Starts `pocketwatch serve` of the run's build; resolves once it is ready (or, with `until: "started"`, once it has a process). */
 export async function startInstance(
   environment: Record<string, string>,
   options: { readonly until?: "ready" | "started" } = {},
 ): Promise<Instance> {
-  const child = spawn(process.execPath, ["--import", "tsx", "src/main.ts", "serve"], {
-    cwd: ROOT,
+  const child = spawn(process.execPath, ["dist/main.js", "serve"], {
+    cwd: inject("build"),
     env: { PATH: process.env.PATH, HTTP_PORT: "0", LOG_LEVEL: "info", ...environment },
     stdio: ["ignore", "pipe", "pipe"],
   });
