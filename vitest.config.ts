@@ -1,9 +1,13 @@
 import { defineConfig } from "vitest/config";
+import LongFilesFirst from "./test/support/long-files-first.ts";
 
 export default defineConfig({
   test: {
     // Most of a test is waiting for servers and processes; the default on two cores would be one file at a time.
     maxWorkers: 3,
+    // They share nothing but modules, whose evaluation is most of what a small file takes.
+    isolate: false,
+    sequence: { sequencer: LongFilesFirst },
     reporters: ["default", "./test/support/fault-table-reporter.ts", "./test/support/summary-reporter.ts"],
     projects: [
       {
@@ -13,8 +17,6 @@ export default defineConfig({
           include: ["test/unit/**/*.test.ts"],
           // Nothing in them waits: a limit would only measure the machine.
           testTimeout: 120_000,
-          // They share nothing but modules, whose evaluation is most of what a small file takes.
-          isolate: false,
         },
       },
       {
@@ -41,7 +43,6 @@ export default defineConfig({
                   ...(process.env.SOAK_MINUTES ? [] : ["test/faults/soak.test.ts"]),
                 ],
                 // One worker, so that all files share one pair of servers, and faults come one at a time.
-                isolate: false,
                 fileParallelism: false,
                 maxWorkers: 1,
                 maxConcurrency: 3,
