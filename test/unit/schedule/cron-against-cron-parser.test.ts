@@ -74,8 +74,11 @@ describe("in UTC, cron-parser", () => {
         for (let i = 0; i < 3; i++) {
           next = nextOccurrence(recurrence, next as number);
           expect(iso(next)).toBe(iso(forwards.next().getTime()));
-          previous = previousOccurrence(recurrence, previous as number);
-          expect(iso(previous)).toBe(iso(backwards.prev().getTime()));
+          if (previous === null) continue;
+          // A 29th of February that is a Sunday comes every 28 years, and nothing is due before 1970.
+          const theirs = backwards.prev().getTime();
+          previous = previousOccurrence(recurrence, previous);
+          expect(iso(previous)).toBe(theirs < 0 ? null : iso(theirs));
         }
       }),
       { numRuns: 3_000 },
