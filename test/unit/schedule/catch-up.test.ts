@@ -3,7 +3,7 @@ import { type CatchUp, type DueDecision, type DueInput, decideDue } from "../../
 import type { Instant } from "../../../src/schedule/instant.ts";
 import { nextOccurrence, type Recurrence } from "../../../src/schedule/recurrence.ts";
 import { compileRecurrence } from "../../../src/schedule/timing.ts";
-import { at, calendar, cron, forwards, interval, iso, once, timing } from "./timings.ts";
+import { at, calendar, cron, forwards, interval, iso, once, processorMs, timing } from "./timings.ts";
 
 const SECOND = 1_000;
 const HOUR = 3_600 * SECOND;
@@ -183,17 +183,17 @@ describe("a year of outage", () => {
   const now = at("2026-01-01T00:00:30Z");
 
   test("of a schedule of every minute is one run and one range, in bounded time", () => {
-    const start = process.hrtime.bigint();
-    for (let i = 0; i < 200; i++) {
-      const decision = decide(cron("* * * * *", { timezone: "Europe/Berlin" }), { due, now });
-      expect(decision).toEqual({
+    const decideOnce = () =>
+      expect(decide(cron("* * * * *", { timezone: "Europe/Berlin" }), { due, now })).toEqual({
         runs: [at("2026-01-01T00:00:00Z")],
         missed: { first: due, last: at("2025-12-31T23:59:00Z"), count: 10_000 },
         next: at("2026-01-01T00:01:00Z"),
         last: at("2026-01-01T00:00:00Z"),
       });
-    }
-    expect(Number(process.hrtime.bigint() - start) / 1e6).toBeLessThan(500);
+    const took = processorMs(() => {
+      for (let i = 0; i < 200; i++) decideOnce();
+    });
+    expect(took).toBeLessThan(500);
   });
 
   test("with all, what lies in the window is dealt with batch by batch, each instant once", () => {

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { matchesChannel, matchesPath } from "../../../src/schedule/signal-pattern.ts";
+import { processorMs } from "./timings.ts";
 
 test.each([
   ["a/b", "a/b", true],
@@ -38,7 +39,6 @@ test.each([
 });
 
 test("a pattern made to be slow is not", () => {
-  const began = performance.now();
-  expect(matchesPath(`${"**/".repeat(200)}x`, `${"a/".repeat(1_000)}y`)).toBe(false);
-  expect(performance.now() - began).toBeLessThan(200);
+  const match = () => expect(matchesPath(`${"**/".repeat(200)}x`, `${"a/".repeat(1_000)}y`)).toBe(false);
+  expect(processorMs(match)).toBeLessThan(200);
 });

@@ -79,6 +79,13 @@ export function backwards(recurrence: Recurrence, from: Instant, until: Instant)
   return found.reverse();
 }
 
+/** What some work takes of this process's processor time. The wall clock would measure what else the machine has to do. */
+export function processorMs(work: () => void): number {
+  const start = process.cpuUsage();
+  work();
+  return process.cpuUsage(start).user / 1_000;
+}
+
 /** A small seeded generator for tests that draw more than fast-check is made for. `TEST_SEED` replays a failure. */
 export function seeded(offset = 0): (below: number) => number {
   let state = Math.imul(Number(process.env.TEST_SEED ?? 1) * 1_000 + offset, 0x9e3779b1) >>> 0;
