@@ -23,10 +23,11 @@ const GATHER_MS = 10;
  */
 export async function fireOnTime(deps: Deps, agenda: Agenda, limit = BATCH): Promise<FireResult> {
   const lease = { id: randomUUID(), instance: deps.instance };
-  const { now, next_in_ms, batch, fired } = await takeAndFire(deps, agenda, limit, lease);
+  const attempt = await takeAndFire(deps, agenda, limit, lease);
+  const { now, next_in_ms, batch, fired } = attempt;
   const runs = fired === null ? [] : follow(deps, agenda, batch, fired);
   const published = runs.length === 0 ? null : publishLease(deps, { id: lease.id, now, runs });
-  const claimed = someMissed(now, next_in_ms, batch, fired) ? await fire(deps, limit) : null;
+  const claimed = someMissed(attempt) ? await fire(deps, limit) : null;
   const more = batch.length < limit && (await lookAhead(deps, agenda, now, claimed !== null));
   const count = runs.length + (claimed?.fired ?? 0);
   const wake_in_ms = agenda.wakeIn(claimed === null ? next_in_ms : claimed.next_in_ms);
@@ -40,8 +41,9 @@ export async function fireOnTime(deps: Deps, agenda: Agenda, limit = BATCH): Pro
 }
 
 /** Whether something is due that was not foreseen, or came otherwise than it had been. */
-function someMissed(now: Instant, next_in_ms: number | null, [first]: readonly Foreseen[], fired: unknown): boolean {
+function someMissed({ now, next_in_ms, batch, fired }: Attempt): boolean {
   if (next_in_ms === null || next_in_ms > 0) return false;
+  const [first] = batch;
   // Instants have whole milliseconds, the rest of `now` is in `next_in_ms`.
   return first === undefined || fired === null || Math.ceil(now + next_in_ms) < first.schedule.next_run_at;
 }

@@ -152,7 +152,6 @@ async function byClock(shared: Servers, clock: SteppingClock): Promise<Servers> 
         async drop() {
           await postgres.remove();
           await rm(home, { recursive: true, force: true });
-          clock.remove();
         },
       };
     },

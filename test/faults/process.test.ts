@@ -90,7 +90,6 @@ if (hasFaketime) {
         clock.set(offset);
       }
     },
-    check: async () => clock.remove(),
   });
 }
 

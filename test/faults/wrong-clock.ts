@@ -1,6 +1,7 @@
 import { chmodSync, existsSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { afterAll } from "vitest";
 
 const FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
 
@@ -20,9 +21,9 @@ export interface SteppingClock {
   readonly environment: Readonly<Record<string, string>>;
   /** How far it is off from now on: `+2h`, `-3`. */
   set(offset: string): void;
-  remove(): void;
 }
 
+/** For the scenarios of the file that asks for it. */
 export function steppingClock(): SteppingClock {
   const directory = mkdtempSync(join(tmpdir(), "pocketwatch-clock-"));
   chmodSync(directory, 0o755); // the account that root lends Postgres to reads it as well
@@ -33,9 +34,9 @@ export function steppingClock(): SteppingClock {
     renameSync(`${file}.new`, file);
   };
   set("+0");
+  afterAll(() => rmSync(directory, { recursive: true, force: true }));
   return {
     environment: wrongClock({ FAKETIME_TIMESTAMP_FILE: file, FAKETIME_NO_CACHE: "1" }),
     set,
-    remove: () => rmSync(directory, { recursive: true, force: true }),
   };
 }

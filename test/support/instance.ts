@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { inject } from "vitest";
+import { onOurEnd } from "../../dev/services/guard.ts";
 import { waitFor } from "./wait-for.ts";
 
 /** The service as its users run it: a process of its own. */
@@ -26,6 +27,9 @@ export async function startInstance(
     env: { PATH: process.env.PATH, HTTP_PORT: "0", LOG_LEVEL: "info", ...environment },
     stdio: ["ignore", "pipe", "pipe"],
   });
+  // A test that fails before it holds the instance cannot stop it.
+  const dismissGuard = onOurEnd('kill -s KILL "$1"', [String(child.pid)]);
+  child.once("exit", dismissGuard);
   let output = "";
   child.stdout.on("data", (chunk) => (output += chunk));
   child.stderr.on("data", (chunk) => (output += chunk));
