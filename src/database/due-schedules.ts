@@ -1,3 +1,4 @@
+import { BoundedCache } from "../schedule/bounded-cache.ts";
 import { type Instant, toPostgres, toPostgresOrNull } from "../schedule/instant.ts";
 import type { ResolvedPolicy } from "../schedule/planning.ts";
 import type { Timing } from "../schedule/timing.ts";
@@ -32,7 +33,7 @@ export const TIMING_COLUMNS = `s.name, s.kind, s.cron_expression, s.interval_sec
 
 export const DUE_COLUMNS = `s.id, pocketwatch_now() AS now, ${TIMING_COLUMNS}, s.action, s.action_version,
   s.payload::text AS payload, s.targets, s.catchup, s.catchup_window_seconds, s.jitter_seconds, s.max_runs, s.run_count,
-  s.depends_on, s.next_run_at, s.plan_from, s.resolved,
+  s.depends_on, s.next_run_at, s.plan_from, s.resolved::text AS resolved,
   EXISTS (SELECT FROM pools p
           WHERE p.name = s.resolved->>'pool' AND p.max_in_flight IS NULL AND NOT p.drained) AS pool_open`;
 
@@ -48,8 +49,20 @@ const CLAIM_DUE: Statement = {
     FOR NO KEY UPDATE OF s SKIP LOCKED`,
 };
 
-export function claimDueSchedules(tx: Tx, limit: number): Promise<DueSchedule[]> {
-  return tx.query<DueSchedule>(CLAIM_DUE, [limit]);
+export async function claimDueSchedules(tx: Tx, limit: number): Promise<DueSchedule[]> {
+  return shareResolved(await tx.query<AsText<DueSchedule>>(CLAIM_DUE, [limit]));
+}
+
+export type AsText<Due extends DueSchedule> = Omit<Due, "resolved"> & { readonly resolved: string };
+
+// A thousand schedules have a handful of policies: each is parsed once, and kept in memory once.
+const policies = new BoundedCache<string, ResolvedPolicy>(1_000);
+
+/** The rows as they are, with the policies that `DUE_COLUMNS` reads as text. */
+export function shareResolved<Due extends DueSchedule>(rows: readonly AsText<Due>[]): Due[] {
+  return rows.map((row) =>
+    Object.assign(row as object, { resolved: policies.get(row.resolved, () => JSON.parse(row.resolved)) }),
+  ) as Due[];
 }
 
 // Any unfinished exclusive run, and any waiting one, of schedule s; NULL where there is none. ORDER BY: see dispatch.ts.

@@ -1,6 +1,14 @@
 import { type Instant, toPostgres } from "../schedule/instant.ts";
-import type { Statement, Tx } from "./connection.ts";
-import { BUSY, DUE_COLUMNS, type DueSchedule, NEXT_DUE_IN, WAITING } from "./due-schedules.ts";
+import type { Queryable, Statement } from "./connection.ts";
+import {
+  type AsText,
+  BUSY,
+  DUE_COLUMNS,
+  type DueSchedule,
+  NEXT_DUE_IN,
+  shareResolved,
+  WAITING,
+} from "./due-schedules.ts";
 import { HELD } from "./settings.ts";
 
 /** A schedule read before it is due, and which version of its row that was (`xmin`): any change of the row changes it. */
@@ -19,12 +27,12 @@ const SOON_DUE: Statement = {
 
 /** Which schedules will be due from `from` to `until`, the earliest so many of them. */
 export function findSoonDue(
-  tx: Tx,
+  database: Queryable,
   from: Instant,
   until: Instant,
   limit: number,
 ): Promise<{ readonly id: string; readonly next_run_at: Instant }[]> {
-  return tx.query(SOON_DUE, [toPostgres(from), toPostgres(until), limit]);
+  return database.query(SOON_DUE, [toPostgres(from), toPostgres(until), limit]);
 }
 
 const LOOK_AHEAD: Statement = {
@@ -36,8 +44,8 @@ const LOOK_AHEAD: Statement = {
 };
 
 /** Those of the schedules that are not due yet, but will be. Locks nothing. */
-export function readSoonDue(tx: Tx, ids: readonly string[]): Promise<SoonDue[]> {
-  return tx.query<SoonDue>(LOOK_AHEAD, [ids]);
+export async function readSoonDue(database: Queryable, ids: readonly string[]): Promise<SoonDue[]> {
+  return shareResolved(await database.query<AsText<SoonDue>>(LOOK_AHEAD, [ids]));
 }
 
 const FIRING_STATE: Statement = {
@@ -46,8 +54,8 @@ const FIRING_STATE: Statement = {
 };
 
 /** The database's instant, and how many ms after it the next schedule is due (negative: overdue; null: none). */
-export async function firingState(tx: Tx): Promise<{ now: Instant; next_in_ms: number | null }> {
-  const [row] = await tx.query<{ now: Instant; next_in_ms: number | null }>(FIRING_STATE);
+export async function firingState(database: Queryable): Promise<{ now: Instant; next_in_ms: number | null }> {
+  const [row] = await database.query<{ now: Instant; next_in_ms: number | null }>(FIRING_STATE);
   return row!;
 }
 
@@ -122,11 +130,11 @@ export interface ForeseenFired {
  * @throws DatabaseError `isDataError`: something raced, or a row is damaged
  */
 export async function fireForeseen(
-  tx: Tx,
+  database: Queryable,
   lease: { readonly id: string; readonly instance: string },
   firings: readonly ForeseenFiring[],
 ): Promise<ForeseenFired> {
-  const [row] = await tx.query<ForeseenFired>(FIRE_FORESEEN, [
+  const [row] = await database.query<ForeseenFired>(FIRE_FORESEEN, [
     list(firings, (firing) => firing.schedule_id),
     list(firings, (firing) => firing.version),
     list(firings, (firing) => firing.run_id),

@@ -1,6 +1,6 @@
 import type { Instant } from "../schedule/instant.ts";
 import type { Policy, Priority } from "../schedule/policy.ts";
-import type { Statement, Tx } from "./connection.ts";
+import type { Queryable, Statement, Tx } from "./connection.ts";
 import type { TriggerType } from "./schema.ts";
 
 /** A run as its trigger event needs it. `payload` is JSON text. */
@@ -72,8 +72,9 @@ const END_LEASE: Statement = { name: "end_lease", text: "DELETE FROM leases WHER
  * Leaves in the lease the runs whose fate is unknown; with none left the lease ends. False: somebody has taken it over
  * and answers for its runs.
  */
-export async function settleLease(tx: Tx, id: string, unknown: readonly string[]): Promise<boolean> {
-  const held = unknown.length === 0 ? await tx.query(END_LEASE, [id]) : await tx.query(KEEP_IN_LEASE, [id, unknown]);
+export async function settleLease(database: Queryable, id: string, unknown: readonly string[]): Promise<boolean> {
+  const none = unknown.length === 0;
+  const held = none ? await database.query(END_LEASE, [id]) : await database.query(KEEP_IN_LEASE, [id, unknown]);
   return held.length > 0;
 }
 

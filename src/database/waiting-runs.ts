@@ -1,7 +1,7 @@
 import type { Instant } from "../schedule/instant.ts";
 import type { Policy } from "../schedule/policy.ts";
 import type { WaitingRun } from "../schedule/waiting.ts";
-import type { Statement, Tx } from "./connection.ts";
+import type { Queryable, Statement, Tx } from "./connection.ts";
 
 // Two look-ups that each use their own index: an OR of both would scan every schedule. ORDER BY: see dispatch.ts.
 const AFFECTED: Statement = {
@@ -16,11 +16,11 @@ const AFFECTED: Statement = {
 
 /** Schedules that may have something to release, after runs of `ended` ended, `completed` ones among them. */
 export async function affectedByEnds(
-  tx: Tx,
+  database: Queryable,
   ended: readonly string[],
   completed: readonly string[],
 ): Promise<string[]> {
-  const rows = await tx.query<{ id: string }>(AFFECTED, [ended, completed]);
+  const rows = await database.query<{ id: string }>(AFFECTED, [ended, completed]);
   return rows.map((row) => row.id);
 }
 

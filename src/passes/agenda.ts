@@ -11,16 +11,14 @@ export interface Foreseen {
   /** What is written, and what the event needs besides the schedule, made ahead as well. */
   readonly firing: ForeseenFiring;
   readonly traceparent: string;
-  /** Orders those of one instant. */
-  readonly turn: number;
 }
 
 /**
- * What an agenda may hold, in characters of payload and a flat charge for each schedule: with payloads of a few hundred
- * bytes some 15,000 schedules.
+ * What an agenda may hold, in characters of payload and a flat charge for each schedule (measured: 1,120 bytes of heap
+ * each): with payloads of a hundred bytes 50,000 schedules.
  */
-const ROOM = 32 * 1024 * 1024;
-const CHARGE = 2_048;
+const ROOM = 64 * 1024 * 1024;
+const CHARGE = 1_200;
 /** How far ahead schedules are decided, ms; with half of it left, the next window is read: ample time for a full agenda. */
 const HORIZON_MS = 5_000;
 /** Up to here every catch-up policy lets a late occurrence run; later it has a say (`SKIP_TOLERANCE_MS`). */
@@ -37,8 +35,12 @@ export class Agenda {
   until: Instant = Number.NEGATIVE_INFINITY;
   /** Schedules due by then that are still to be read. */
   unread: string[] = [];
-  #entries: Foreseen[] = [];
-  #sorted = true;
+  /** When a batch was taken that was full, so that more may have been due at that instant; else null. */
+  rest_due_at: Instant | null = null;
+  /** What is due at an instant. Instants are whole ms, so that a horizon of seconds has a few thousand of them. */
+  readonly #slots = new Map<Instant, Foreseen[]>();
+  /** Those instants, ascending. */
+  readonly #instants: Instant[] = [];
   #held = 0;
 
   constructor({ horizon_ms = HORIZON_MS, room = ROOM } = {}) {
@@ -56,13 +58,17 @@ export class Agenda {
   }
 
   /** Puts a schedule on the agenda, unless what becomes of it can only be decided when it is due. */
-  add(schedule: SoonDue, turn: number): void {
+  add(schedule: SoonDue): void {
     if (schedule.next_run_at > this.until || this.full) return;
-    const foreseen = foresee(schedule, turn);
+    const foreseen = foresee(schedule);
     if (foreseen === null) return;
-    this.#entries.push(foreseen);
     this.#held += charge(foreseen);
-    this.#sorted = false;
+    const slot = this.#slots.get(schedule.next_run_at);
+    if (slot !== undefined) slot.push(foreseen);
+    else {
+      this.#slots.set(schedule.next_run_at, [foreseen]);
+      this.#instants.splice(place(this.#instants, schedule.next_run_at), 0, schedule.next_run_at);
+    }
   }
 
   /**
@@ -76,22 +82,41 @@ export class Agenda {
 
   /** Takes off what is due at `now`, earliest first; what has been missed goes too, and is not answered. */
   takeDue(now: Instant, limit: number): Foreseen[] {
-    if (!this.#sorted) this.#entries.sort(earlier);
-    this.#sorted = true;
-    let count = 0;
-    while (count < limit && count < this.#entries.length && due(this.#entries[count]!) <= now) count += 1;
-    const taken = this.#entries.splice(0, count);
-    for (const foreseen of taken) this.#held -= charge(foreseen);
-    return taken.filter((foreseen) => due(foreseen) >= now - PUNCTUAL_MS);
+    const taken: Foreseen[] = [];
+    for (let [due] = this.#instants; due !== undefined && due <= now && taken.length < limit; [due] = this.#instants) {
+      const slot = this.#slots.get(due)!;
+      const count = Math.min(limit - taken.length, slot.length);
+      // From anywhere: instances that are up to the same burst must not meet at each batch.
+      const from = Math.floor(Math.random() * (slot.length - count + 1));
+      for (const foreseen of slot.splice(from, count)) {
+        this.#held -= charge(foreseen);
+        taken.push(foreseen);
+      }
+      if (slot.length > 0) break;
+      this.#slots.delete(due);
+      this.#instants.shift();
+    }
+    this.rest_due_at = taken.length === limit ? now : null;
+    return taken.filter(({ schedule }) => schedule.next_run_at >= now - PUNCTUAL_MS);
   }
 }
 
-const due = ({ schedule }: Foreseen) => schedule.next_run_at;
+/** Where in the ascending list the instant belongs. */
+function place(instants: readonly Instant[], instant: Instant): number {
+  let low = 0;
+  let high = instants.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (instants[middle]! < instant) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
 const charge = ({ schedule }: Foreseen) => CHARGE + schedule.payload.length;
-const earlier = (a: Foreseen, b: Foreseen) => due(a) - due(b) || a.turn - b.turn;
 
 /** Null: a pool, a breaker, targets, a dependency or jitter has a say in it, or its timing cannot be used. */
-function foresee(schedule: SoonDue, turn: number): Foreseen | null {
+function foresee(schedule: SoonDue): Foreseen | null {
   if (!schedule.pool_open || schedule.resolved.breaker_key !== undefined || schedule.targets?.length) return null;
   const free = { overlap: schedule.resolved.overlap, busy: false, waiting: false };
   try {
@@ -107,7 +132,7 @@ function foresee(schedule: SoonDue, turn: number): Foreseen | null {
       run_id,
       next_run_at: toPostgresOrNull(next_run_at),
     };
-    return { schedule, occurrence, next_run_at, firing, traceparent: runTraceparent(run_id), turn };
+    return { schedule, occurrence, next_run_at, firing, traceparent: runTraceparent(run_id) };
   } catch {
     return null; // Fire will say what is wrong with it when it is due.
   }

@@ -22,7 +22,7 @@ import { publishLease } from "./publish-lease.ts";
 import { releaseWaiting } from "./release.ts";
 
 /** Most runs inserted by one transaction: enough to amortise its round trips, few enough to hold locks for milliseconds. */
-export const BATCH = 1_000;
+export const BATCH = 500;
 /** Due rows that somebody else holds are asked for again after so many ms; at once would only burn processor. */
 const CONTENDED_MS = 50;
 

@@ -22,16 +22,14 @@ export async function lookAhead(deps: Deps, agenda: Agenda, now: Instant, behind
     if (agenda.until - now > agenda.horizon_ms / 2) return false;
     const from = Math.max(agenda.until + 1, now);
     const until = now + agenda.horizon_ms;
-    const found = await deps.database.transaction((tx) => findSoonDue(tx, from, until, agenda.capacity));
+    const found = await findSoonDue(deps.database, from, until, agenda.capacity);
     agenda.unread = found.map(({ id }) => id);
     // Those of the same instant that there was no room for are fire's to claim.
     agenda.until = found.length < agenda.capacity ? until : found.at(-1)!.next_run_at;
     return found.length > 0;
   }
   const ids = agenda.unread.splice(0, behind ? CHUNK_BEHIND : CHUNK);
-  const read = await deps.database.transaction((tx) => readSoonDue(tx, ids));
-  // Instances that are up to the same burst take its chunks in an order of their own, so as not to meet at each.
-  const turn = Math.random();
-  for (const [index, schedule] of read.entries()) agenda.add(schedule, turn + index * Number.EPSILON);
+  const read = await readSoonDue(deps.database, ids);
+  for (const schedule of read) agenda.add(schedule);
   return agenda.unread.length > 0;
 }

@@ -58,10 +58,13 @@ async function settle(deps: Deps, lease: Lease, outcomes: readonly Outcome[]): P
   }
 
   if (rejected.length > 0) await failRejected(deps, rejected);
-  await deps.database.transaction(async (tx) => {
-    const held = await settleLease(tx, lease.id, unknown);
-    if (held && undelivered.length > 0) await returnUndelivered(tx, undelivered);
-  });
+  if (undelivered.length === 0) await settleLease(deps.database, lease.id, unknown);
+  else {
+    await deps.database.transaction(async (tx) => {
+      const held = await settleLease(tx, lease.id, unknown);
+      if (held) await returnUndelivered(tx, undelivered);
+    });
+  }
   // It looks after the lease when that expires, and has to know the instant.
   if (unknown.length > 0) deps.wake("supervise");
   if (undelivered.length > 0) {

@@ -33,7 +33,7 @@ export async function release(
   if (ended.length === 0) return;
   const ids = [...new Set(ended.map((run) => run.schedule_id))];
   const completed = ended.filter((run) => run.completed).map((run) => run.schedule_id);
-  const affected = await deps.database.transaction((tx) => affectedByEnds(tx, ids, completed));
+  const affected = await affectedByEnds(deps.database, ids, completed);
   await releaseWaiting(deps, affected);
 }
 

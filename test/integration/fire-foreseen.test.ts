@@ -297,7 +297,7 @@ test("an agenda has room for so many and no more; the rest is claimed", async ()
 
 test("without a broker it is claimed, and the agenda does not fill up", async () => {
   for (let index = 0; index < 10; index += 1) await planned({ name: `many ${index}` });
-  agenda = new Agenda({ room: 10 * 2_048 });
+  agenda = new Agenda({ room: 10 * 1_200 });
   await turn(NOON - 1_000);
   expect(agenda.full).toBe(true);
   const away = { ...service.deps, publisher: { ...service.deps.publisher, ready: false } };
