@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { startPostgres } from "../dev/services/postgres.ts";
 import { freshDatabase, insertPlannedSchedules } from "./support/databases.ts";
-import { fillHistory, SCHEDULES } from "./support/history.ts";
+import { fillHistory, SCHEDULES, warm } from "./support/history.ts";
 import { compared } from "./support/history-work.ts";
 import { report } from "./support/report.ts";
 
@@ -28,8 +28,8 @@ const FEW = 20_000;
 // While filling, nothing is waited for: a crash means filling again.
 const settings: Record<string, string> =
   values.fill === undefined
-    ? {}
-    : { shared_buffers: "4GB", max_wal_size: "16GB", fsync: "off", full_page_writes: "off", autovacuum: "off" };
+    ? { shared_buffers: "4GB" }
+    : { shared_buffers: "4GB", max_wal_size: "16GB", fsync: "off", autovacuum: "off" };
 const directory = values.data ?? (await mkdtemp(join(tmpdir(), "pocketwatch-history-")));
 await mkdir(directory, { recursive: true });
 await chmod(directory, 0o711);
@@ -45,9 +45,12 @@ try {
   if (filled.added > 0)
     console.error(`${filled.added} runs added in ${filled.seconds.toFixed(0)} s; ${filled.total} in all`);
   if (values.fill === undefined) {
+    for (const url of [full, few]) await warm(url);
     for (const { figure, rounds, floor } of await compared(full, few, WARM_UP, ROUNDS)) {
       const words = `${figure}, ${RUNS.toLocaleString("en")} runs in the table`;
-      report({ benchmark: "history", figure: words, unit: "ms", rounds, floor, limit: { of: "ratio", value: 1.2 } });
+      // Retention counts the runs of the schedules it looks at; those without a history have none.
+      const limit = figure.startsWith("retention") ? undefined : ({ of: "ratio", value: 1.2 } as const);
+      report({ benchmark: "history", figure: words, unit: "ms", rounds, floor, limit });
     }
   }
 } finally {

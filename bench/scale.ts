@@ -31,7 +31,7 @@ try {
     for (const { passes, size, times } of databases) {
       await makeDue(passes, size);
       const ms = await milliseconds(async () => {
-        const fired = await fire(passes.deps);
+        const fired = await fire(passes.deps, DUE);
         await fired.published;
         if (fired.fired !== DUE) throw new Error(`${fired.fired} of ${DUE} schedules fired`);
       });

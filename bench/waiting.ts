@@ -33,8 +33,8 @@ try {
   const none = await open("none");
   const busy = await open("busy");
   for (const situation of situations(ROWS).filter(({ name }) => name.includes(WANTED))) {
-    await prepare(none.sql, async () => {}, true);
-    await prepare(busy.sql, situation.prepare, !situation.claimable);
+    await prepare(none.sql, async () => {}, (await situation.beside?.(none.sql)) ?? {});
+    await prepare(busy.sql, situation.prepare, situation.claimable ? null : {});
     const snapshot = situation.snapshot ? await holdSnapshot(busy.url) : null;
     if (process.env.EXPLAIN) for (const line of await explain(busy.database)) console.error(line);
     const floor: number[] = [];
@@ -74,10 +74,12 @@ async function open(name: string) {
   return { url, sql: await connected(url), database: connect({ url, logger: pino({ level: "silent" }) }) };
 }
 
-async function prepare(sql: pg.Client, fill: (sql: pg.Client) => Promise<unknown>, due: boolean): Promise<void> {
+type Columns = Record<string, string>;
+
+async function prepare(sql: pg.Client, fill: (sql: pg.Client) => Promise<unknown>, due: Columns | null): Promise<void> {
   await sql.query("TRUNCATE runs, leases, breakers");
   await fill(sql);
-  if (due) await insertRuns(sql, (ROUNDS + WARM_UP + 1) * BATCH);
+  if (due !== null) await insertRuns(sql, (ROUNDS + WARM_UP + 1) * BATCH, due);
   await sql.query("VACUUM ANALYZE runs");
 }
 

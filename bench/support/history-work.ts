@@ -53,7 +53,7 @@ async function* oneRound(passes: Passes, round: number): AsyncGenerator<[string,
   await endAll(passes);
   await makeDue(passes, round);
   yield await timed("fire, 1,000 due", async () => {
-    const fired = await fire(deps);
+    const fired = await fire(deps, DUE);
     await fired.published;
     if (fired.fired !== DUE) throw new Error(`${fired.fired} of ${DUE} schedules fired`);
   });

@@ -11,6 +11,8 @@ export interface Situation {
   readonly snapshot?: boolean;
   /** The runs in the way are due themselves, and are what is claimed. */
   readonly claimable?: boolean;
+  /** Of the runs that are claimed where there is nothing in the way: a capped pool counts what is in flight there as well. */
+  readonly beside?: (sql: pg.Client) => Promise<Record<string, string>>;
 }
 
 const POLICY = `'{"timeout_seconds": 3600, "heartbeat_seconds": null, "max_attempts": 3, "start_deadline_seconds": 86400,
@@ -38,6 +40,11 @@ const inFullPools = (rows: number) => async (sql: pg.Client) => {
   await insertRuns(sql, rows / 2, { pool: "'full'", priority: "1 + n % 3" });
   await insertRuns(sql, rows / 2, { pool: "'drained'", priority: "1 + n % 3" });
 };
+
+async function inWidePool(sql: pg.Client): Promise<Record<string, string>> {
+  await sql.query("INSERT INTO pools (name, max_in_flight) VALUES ('wide', 100000) ON CONFLICT DO NOTHING");
+  return { pool: "'wide'" };
+}
 
 /** The situations with so many runs in the way. */
 export const situations = (rows: number): Situation[] => [
@@ -81,14 +88,11 @@ export const situations = (rows: number): Situation[] => [
   {
     name: "in a capped pool with room, half in backoff",
     claimable: true,
+    beside: inWidePool,
     async prepare(sql) {
-      await sql.query("INSERT INTO pools (name, max_in_flight) VALUES ('wide', 100000) ON CONFLICT DO NOTHING");
-      await insertRuns(sql, rows / 2, {
-        pool: "'wide'",
-        priority: "1",
-        available_at: "now() + n * interval '1 second'",
-      });
-      await insertRuns(sql, rows / 2, { pool: "'wide'", priority: "1 + n % 3" });
+      const wide = await inWidePool(sql);
+      await insertRuns(sql, rows / 2, { ...wide, priority: "1", available_at: "now() + n * interval '1 second'" });
+      await insertRuns(sql, rows / 2, { ...wide, priority: "1 + n % 3" });
     },
   },
 ];

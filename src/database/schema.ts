@@ -239,10 +239,13 @@ export const runs = pgTable(
     index("runs_breaker_held")
       .on(t.breaker_key, t.id)
       .where(sql`status = 'waiting' AND status_reason = 'breaker_open'`),
-    // Whether a dependency has completed since …
-    index("runs_completed")
+    // When a dependency last completed, where that was long after the instant its id begins with. Of all others there is no
+    // entry, because it would be one more page for every run, somewhere in an index of the whole history: see waiting-runs.ts.
+    index("runs_completed_late")
       .on(t.schedule_id, t.completed_at)
-      .where(sql`status = 'completed' AND parent_run_id IS NULL`),
+      .where(
+        sql`status = 'completed' AND parent_run_id IS NULL AND completed_at - pocketwatch_id_instant(id) > interval '10 minutes'`,
+      ),
     // Serves supervise: the next instant at which a run needs to be looked at.
     index("runs_deadline").on(t.deadline_at).where(sql`deadline_at IS NOT NULL`),
     index("runs_children").on(t.parent_run_id, t.id).where(sql`parent_run_id IS NOT NULL`),

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { lockWaiters, waitingFacts } from "../../src/database/waiting-runs.ts";
 import { ingest } from "../../src/passes/ingest.ts";
 import { delivery, type Life, NOON, startLife } from "../support/life.ts";
 import type { TestService } from "../support/service.ts";
@@ -26,6 +27,13 @@ async function hour(n: number) {
   await life.fire();
   await life.handOver();
 }
+
+/** Every dependency's last completion as the release sees it. */
+const lastCompleted = (dependent: string) =>
+  life.service.database.transaction(async (tx) => {
+    const { completed } = await waitingFacts(tx, await lockWaiters(tx, [dependent]));
+    return completed;
+  });
 
 const statuses = async (schedule: string) =>
   (await life.runs(`schedule_id = '${schedule}'`)).map(({ status, status_reason }) => status_reason ?? status);
@@ -181,5 +189,33 @@ describe("an event schedule", () => {
     await life.at(HOUR + 1);
     await life.supervise();
     expect(await statuses(event)).toHaveLength(1);
+  });
+});
+
+describe("a dependency's last completion", () => {
+  // Ids begin with any instant of two days, completions come seconds to hours after it, before and after each other's.
+  test("is found however long after its id's instant it came, and whatever ended before and after", async () => {
+    const dependencies = await Promise.all(Array.from({ length: 40 }, () => life.schedule()));
+    const dependent = await life.schedule({ kind: "event", depends_on: dependencies });
+    await life.service.rows(
+      `INSERT INTO runs (id, schedule_id, action, action_version, trigger_type, scheduled_for, status, parent_run_id, completed_at)
+       SELECT (lpad(to_hex((extract(epoch FROM o.at) * 1000)::bigint), 12, '0') || substr(md5(random()::text), 1, 20))::uuid,
+         o.schedule, 'test.plain', 1, 'scheduled', o.at,
+         (ARRAY['completed', 'completed', 'failed', 'skipped', 'cancelled'])[1 + floor(random() * 5)::int],
+         CASE WHEN random() < 0.1 THEN gen_random_uuid() END,
+         o.at + (10 ^ (random() * 5)) * interval '1 second'
+       FROM (SELECT schedule, now() - random() * interval '2 days' AS at
+             FROM unnest($1::uuid[]) AS schedule, generate_series(1, 60)) AS o`,
+      [dependencies],
+    );
+    const rows = await life.service.rows<{ id: string; at: number | null; late: boolean }>(
+      `SELECT d.id, max(r.completed_at) AS at,
+         (array_agg(r.completed_at - pocketwatch_id_instant(r.id) > interval '10 minutes' ORDER BY r.completed_at DESC))[1] AS late
+       FROM unnest($1::uuid[]) AS d (id)
+       LEFT JOIN runs r ON r.schedule_id = d.id AND r.status = 'completed' AND r.parent_run_id IS NULL GROUP BY d.id`,
+      [dependencies],
+    );
+    expect(new Set(rows.map(({ late }) => late)).size).toBeGreaterThan(1);
+    expect(await lastCompleted(dependent)).toEqual(new Map(rows.map(({ id, at }) => [id, at])));
   });
 });
