@@ -43,7 +43,7 @@ const inFullPools = (rows: number) => async (sql: pg.Client) => {
 
 async function inWidePool(sql: pg.Client): Promise<Record<string, string>> {
   await sql.query("INSERT INTO pools (name, max_in_flight) VALUES ('wide', 100000) ON CONFLICT DO NOTHING");
-  return { pool: "'wide'" };
+  return { pool: "'wide'", priority: "1 + n % 3" };
 }
 
 /** The situations with so many runs in the way. */
@@ -92,7 +92,7 @@ export const situations = (rows: number): Situation[] => [
     async prepare(sql) {
       const wide = await inWidePool(sql);
       await insertRuns(sql, rows / 2, { ...wide, priority: "1", available_at: "now() + n * interval '1 second'" });
-      await insertRuns(sql, rows / 2, { ...wide, priority: "1 + n % 3" });
+      await insertRuns(sql, rows / 2, wide);
     },
   },
 ];

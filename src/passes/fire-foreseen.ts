@@ -14,9 +14,11 @@ import { publishLease } from "./publish-lease.ts";
 
 /**
  * What falls due within so many ms after a batch is fired with the next one. Where a schedule is due every few ms, a pass for
- * each would cost ten round trips a run.
+ * each would cost half a dozen round trips a run.
  */
 const GATHER_MS = 10;
+/** Ample time to read a thousand schedules, ms. */
+const LEISURE_MS = 100;
 
 /**
  * Fires what is due: what was decided ahead by one statement, whatever else is due by claiming and deciding it. Then looks
@@ -29,7 +31,8 @@ export async function fireOnTime(deps: Deps, agenda: Agenda, limit = BATCH): Pro
   const done = fired === null ? [] : existing(batch, fired);
   const published = fired === null || done.length === 0 ? null : hand(deps, agenda, lease.id, done, fired);
   const claimed = someMissed(attempt) ? await fire(deps, limit) : null;
-  const more = batch.length < limit && (await lookAhead(deps, agenda, now, claimed !== null));
+  const leisure = next_in_ms === null || next_in_ms > LEISURE_MS;
+  const more = batch.length < limit && (await lookAhead(deps, agenda, now, leisure || claimed !== null));
   const count = done.length + (claimed?.fired ?? 0);
   const wake_in_ms = agenda.wakeIn(claimed === null ? next_in_ms : claimed.next_in_ms);
   return {
