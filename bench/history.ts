@@ -29,7 +29,7 @@ const FEW = 20_000;
 const settings: Record<string, string> =
   values.fill === undefined
     ? { shared_buffers: "4GB" }
-    : { shared_buffers: "4GB", max_wal_size: "16GB", fsync: "off", autovacuum: "off" };
+    : { shared_buffers: "4GB", max_wal_size: "16GB", fsync: "off", full_page_writes: "off", autovacuum: "off" };
 const directory = values.data ?? (await mkdtemp(join(tmpdir(), "pocketwatch-history-")));
 await mkdir(directory, { recursive: true });
 await chmod(directory, 0o711);

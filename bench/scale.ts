@@ -1,18 +1,19 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { Agenda } from "../src/passes/agenda.ts";
-import { type FireResult, fire } from "../src/passes/fire.ts";
+import { fire } from "../src/passes/fire.ts";
 import { fireOnTime } from "../src/passes/fire-foreseen.ts";
 import { cores, cpuSeconds, residentMegabytes } from "./support/cpu.ts";
 import { connected, freshDatabase, insertPlannedSchedules } from "./support/databases.ts";
-import { milliseconds, openPasses, type Passes } from "./support/passes.ts";
+import { allFired, milliseconds, openPasses, type Passes } from "./support/passes.ts";
 import { report } from "./support/report.ts";
 import { startService } from "./support/service.ts";
 import { startServices } from "./support/services.ts";
 
 /*
  * The fire pass with 1,000 schedules due, drawn anew each time, among 1,000 to a million: foreseen, as they are in a service
- * that runs, and claimed. Each size has a database of its own on one server, and every round measures all of them. Then the service itself with the million: its memory while it
- * plans a thousand edits and fires, and its processor while nothing is due. `tsx bench/scale.ts [most schedules] [rounds]`
+ * that runs, and claimed. Each size has a database of its own on one server, and every round measures all of them. Then the
+ * service itself with the million: its memory while it plans a thousand edits and fires, and its processor while nothing is
+ * due. `tsx bench/scale.ts [most schedules] [rounds]`
  */
 const MOST = Number(process.argv[2] ?? 1_000_000);
 const ROUNDS = Number(process.argv[3] ?? 25);
@@ -35,9 +36,9 @@ try {
     for (const { passes, size, foreseen, claimed } of databases) {
       await makeDue(passes, size, AHEAD_MS);
       const agenda = await lookedAhead(passes);
-      const ahead = await milliseconds(() => allFired(fireOnTime(passes.deps, agenda, DUE)));
+      const ahead = await milliseconds(() => allFired(fireOnTime(passes.deps, agenda, DUE), DUE));
       await makeDue(passes, size, 0);
-      const late = await milliseconds(() => allFired(fire(passes.deps, DUE)));
+      const late = await milliseconds(() => allFired(fire(passes.deps, DUE), DUE));
       if (round < 0) continue;
       foreseen.push(ahead);
       claimed.push(late);
@@ -85,12 +86,6 @@ async function lookedAhead({ deps }: Passes): Promise<Agenda> {
   while (result.full) result = await fireOnTime(deps, agenda);
   await sleep(result.next_in_ms! + 2);
   return agenda;
-}
-
-async function allFired(pass: Promise<FireResult>): Promise<void> {
-  const { fired, published } = await pass;
-  await published;
-  if (fired !== DUE) throw new Error(`${fired} of ${DUE} schedules fired`);
 }
 
 async function serve(url: string): Promise<void> {

@@ -4,6 +4,7 @@ import { type ActionRegistry, loadActions } from "../../src/contracts/action-reg
 import { connect, type Database } from "../../src/database/connection.ts";
 import { ensurePools } from "../../src/database/pools.ts";
 import type { Deps } from "../../src/deps.ts";
+import type { FireResult } from "../../src/passes/fire.ts";
 import { plan } from "../../src/passes/plan.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { createMetrics } from "../../src/runtime/metrics.ts";
@@ -48,6 +49,13 @@ export async function openPasses(url: string): Promise<Passes> {
     wake: () => {},
   };
   return { deps, database, close: () => database.close() };
+}
+
+/** Waits for a fire pass and what it publishes; it must have fired so many. */
+export async function allFired(pass: Promise<FireResult>, due: number): Promise<void> {
+  const { fired, published } = await pass;
+  await published;
+  if (fired !== due) throw new Error(`${fired} of ${due} schedules fired`);
 }
 
 /** Plans everything that waits for it. */

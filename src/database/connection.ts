@@ -10,6 +10,7 @@ export interface Statement {
   readonly text: string;
 }
 
+/** Whatever a statement can be asked of: an open transaction, or the database itself. */
 export interface Queryable {
   /** Rows with columns under their own names; `timestamptz` as Unix ms, `bigint` as number. */
   query<Row>(statement: Statement | string, values?: readonly unknown[]): Promise<Row[]>;

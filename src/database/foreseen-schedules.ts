@@ -36,7 +36,7 @@ export function findSoonDue(
 }
 
 // Whether it will still be due is answered, not asked for: a planner whose statistics are from a moment when few schedules were
-// planned would go by schedules_due instead of the ids, through all of it for each chunk (seen: 50,000 were not read in 5 s).
+// planned would go by schedules_due instead of the ids, through all of it for each chunk (10.3 ms a thousand instead of 0.6).
 const LOOK_AHEAD: Statement = {
   name: "look_ahead",
   text: `

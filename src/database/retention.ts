@@ -1,4 +1,5 @@
 import type { Statement, Tx } from "./connection.ts";
+import { sqlIdAt } from "./least-id.ts";
 
 const CLAIM: Statement = {
   name: "claim_retention",
@@ -40,8 +41,7 @@ const DELETE_OLD: Statement = {
   text: `
     WITH old AS (
       SELECT r.id FROM runs r
-      WHERE r.id < (lpad(to_hex((extract(epoch FROM pocketwatch_now() - make_interval(days => $1)) * 1000)::bigint), 12, '0')
-                    || '00000000000000000000')::uuid
+      WHERE r.id < ${sqlIdAt("pocketwatch_now() - make_interval(days => $1)")}
         AND r.completed_at < pocketwatch_now() - make_interval(days => $1)
         AND (r.parent_run_id IS NULL OR NOT EXISTS (
           SELECT FROM runs p WHERE p.id = r.parent_run_id

@@ -42,10 +42,3 @@ export function filtered(filter: RunFilter): Conditions {
   }
   return where;
 }
-
-/** The least id of a run with this nominal instant. */
-export function idAt(instant: Instant): string {
-  const milliseconds = Math.min(Math.max(0, Math.trunc(instant)), 2 ** 48 - 1);
-  const hex = milliseconds.toString(16).padStart(12, "0");
-  return `${hex.slice(0, 8)}-${hex.slice(8)}-0000-0000-000000000000`;
-}

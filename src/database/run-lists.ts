@@ -3,7 +3,8 @@ import type { Conditions } from "./conditions.ts";
 import type { Tx } from "./connection.ts";
 import { type Found, found, MOST_LOOKED_AT } from "./found.ts";
 import { asksForLabels, fewByLabel } from "./labelled-schedules.ts";
-import { filtered, idAt, type RunFilter } from "./run-filter.ts";
+import { idAt } from "./least-id.ts";
+import { filtered, type RunFilter } from "./run-filter.ts";
 import { type RunRow, runs, STATUSES } from "./schema.ts";
 
 // Targets can be ten thousand texts: they are shown with a single run, not in a list.

@@ -1,6 +1,6 @@
 import { type Instant, toPostgres } from "../schedule/instant.ts";
 import type { Statement, Tx } from "./connection.ts";
-import { idAt } from "./run-filter.ts";
+import { idAt } from "./least-id.ts";
 
 /** Of a set of durations, seconds; null where there is none. */
 export interface Spread {

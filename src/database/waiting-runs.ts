@@ -2,6 +2,7 @@ import type { Instant } from "../schedule/instant.ts";
 import type { Policy } from "../schedule/policy.ts";
 import type { WaitingRun } from "../schedule/waiting.ts";
 import type { Queryable, Statement, Tx } from "./connection.ts";
+import { sqlIdAt } from "./least-id.ts";
 
 // Two look-ups that each use their own index: an OR of both would scan every schedule. ORDER BY: see dispatch.ts.
 const AFFECTED: Statement = {
@@ -104,8 +105,8 @@ const WAITING: Statement = {
     ORDER BY w.schedule_id, w.id`,
 };
 // Runs that complete within ten minutes of their id's instant, as most do, are not in runs_completed_late: they are found among
-// the schedule's newest runs. The newest of them by id that has completed is seldom the one that completed last, but whatever
-// completed after it has an id from the ten minutes before.
+// the schedule's newest runs. The newest of them by id that has completed need not be the one that completed last, but whatever
+// completed after it has an id from the ten minutes before that or a newer one.
 const COMPLETED: Statement = {
   name: "last_completed",
   text: `
@@ -117,8 +118,7 @@ const COMPLETED: Statement = {
       SELECT max(r.completed_at) AS completed_at FROM runs r
       WHERE r.schedule_id = d.id AND r.status = 'completed' AND r.parent_run_id IS NULL
         AND r.id >= (
-          SELECT (lpad(to_hex((extract(epoch FROM n.completed_at - interval '10 minutes') * 1000)::bigint), 12, '0')
-            || '00000000000000000000')::uuid
+          SELECT ${sqlIdAt("n.completed_at - interval '10 minutes'")}
           FROM runs n WHERE n.schedule_id = d.id AND n.status = 'completed' AND n.parent_run_id IS NULL
           ORDER BY n.schedule_id DESC, n.id DESC LIMIT 1)) AS prompt`,
 };

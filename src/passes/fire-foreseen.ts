@@ -79,6 +79,7 @@ async function takeAndFire(
   try {
     const firings = batch.map(({ firing }) => firing);
     const fired = fireForeseen(deps.database, lease, firings);
+    // The statement is its own transaction: this is while it is on its way.
     failpoint("fire_uncommitted");
     return { ...state, batch, fired: await fired };
   } catch (error) {
