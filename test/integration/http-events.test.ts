@@ -117,10 +117,10 @@ async function open(
 const matches = (data: Record<string, unknown>, state: object) =>
   Object.entries(state).every(([key, value]) => data[key] === value);
 
-const INSERT = `INSERT INTO runs (action, action_version, trigger_type, scheduled_for, status, target)
-  VALUES ('x', 1, 'manual', now(), $1, $2) RETURNING id`;
-const addRun = async (status = "pending", target: string | null = null) =>
-  (await service.rows<{ id: string }>(INSERT, [status, target]))[0]!.id;
+const INSERT = `INSERT INTO runs (action, action_version, trigger_type, scheduled_for, status, target, schedule_id)
+  VALUES ('x', 1, 'manual', now(), $1, $2, $3) RETURNING id`;
+const addRun = async (status = "pending", target: string | null = null, schedule: string | null = null) =>
+  (await service.rows<{ id: string }>(INSERT, [status, target, schedule]))[0]!.id;
 const setStatus = (id: string, status: string) =>
   service.rows("UPDATE runs SET status = $2 WHERE id = $1", [id, status]);
 
@@ -145,12 +145,16 @@ test("a run that another instance, or SQL, changes is told as it is, to those wh
   await some.run(id, { status: "pending" });
   await setStatus(id, "running");
   await all.run(id, { status: "running" });
+  // A run is told as it is at the look: a stream that has not looked since would be told of the end twice.
+  const marker = await addRun("pending", null, shown.schedule_id);
+  await some.run(marker, { status: "pending" });
   await setStatus(id, "cancelled");
   await all.run(id, { status: "cancelled" });
   await some.run(id, { status: "cancelled" });
   const told = some.events.filter(({ name }) => name === "run").map(({ data }) => [data.id, data.status]);
   expect(told).toEqual([
     [id, "pending"],
+    [marker, "pending"],
     [id, "cancelled"],
   ]);
 });
@@ -160,7 +164,7 @@ test("a client that comes back, at another instance, is told everything since, a
   await sql.connect();
   const first = await open(0);
   await sql.query("BEGIN");
-  const late = (await sql.query(INSERT, ["pending", "late"])).rows[0].id;
+  const late = (await sql.query(INSERT, ["pending", "late", null])).rows[0].id;
   const early = await addRun();
   await first.run(early);
   first.close();
