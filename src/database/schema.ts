@@ -135,6 +135,8 @@ export const schedules = pgTable(
     index("schedules_labels").using("gin", t.labels).where(sql`labels <> '{}'::jsonb`),
     // Whom a completed run may release.
     index("schedules_dependents").using("gin", t.depends_on).where(sql`cardinality(depends_on) > 0`),
+    // Whom supervise asks about at every poll. The index above cannot list them: it answers only for given dependencies.
+    index("schedules_waiters").on(t.id).where(sql`cardinality(depends_on) > 0 AND kind = 'event' AND enabled`),
     // The lists of what needs somebody's eye. None of these rows is one that fire advances.
     index("schedules_with_problem").on(t.name).where(sql`problem IS NOT NULL`),
     index("schedules_disabled").on(t.name).where(sql`NOT enabled`),

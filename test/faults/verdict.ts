@@ -93,21 +93,35 @@ function isHeld(run: RunRecord, { held }: Expectations): boolean {
 
 /** Status updates that a consumer got confirmed and that are not in the database (yet), in words. */
 export async function reportFaults(world: World, { late }: Expectations): Promise<string[]> {
+  const confirmed = world.consumers.flatMap((consumer) => consumer.reports).filter((report) => report.confirmed);
+  if (late) {
+    const taken = await takenReports(world);
+    return confirmed.length <= taken ? [] : [`${confirmed.length} status updates were confirmed, ${taken} were taken`];
+  }
   const runs = await world.rows<RunRecord>(RUNS);
   const archived = await world.rows<Archived>("SELECT run_id, attempt, status, metrics FROM run_attempts");
   const attempts = new Map<string, { status: string; metrics: Record<string, number> | null }>();
   for (const run of runs) attempts.set(`${run.id}:${run.attempt}`, run);
   for (const row of archived) attempts.set(`${row.run_id}:${row.attempt}`, row);
-  const confirmed = world.consumers.flatMap((consumer) => consumer.reports).filter((report) => report.confirmed);
   const isEnd = ({ status }: ReportRecord) => ["completed", "failed", "cancelled", "skipped"].includes(status);
   return confirmed.flatMap((report) => {
     const { run_id, attempt, status, mark } = report;
     const row = attempts.get(`${run_id}:${attempt}`);
-    if (row === undefined)
-      return late ? [] : [`${status} of ${run_id}:${attempt} was confirmed, its attempt is unknown`];
+    if (row === undefined) return [`${status} of ${run_id}:${attempt} was confirmed, its attempt is unknown`];
     if (row.metrics?.[mark] !== undefined && (!isEnd(report) || row.status === status)) return [];
-    return late ? [] : [`${status} (${mark}) of ${run_id}:${attempt} was confirmed and is not in the database`];
+    return [`${status} (${mark}) of ${run_id}:${attempt} was confirmed and is not in the database`];
   });
+}
+
+/** What the instances say they have taken: all that there is to see of an update that came too late. */
+async function takenReports(world: World): Promise<number> {
+  const pages = await Promise.all(
+    world.instances.map(async ({ http }) =>
+      (await fetch(`${http}/metrics`, { headers: { accept: "text/plain" } })).text(),
+    ),
+  );
+  const counts = pages.flatMap((page) => [...page.matchAll(/^pocketwatch_status_updates_total\{.*\} (\d+)$/gm)]);
+  return counts.reduce((sum, [, count]) => sum + Number(count), 0);
 }
 
 interface Archived {

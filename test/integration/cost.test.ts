@@ -6,10 +6,13 @@ import { type Broker, createBroker } from "../../src/messaging/broker.ts";
 import { buildTopology, names } from "../../src/messaging/topology.ts";
 import { Agenda } from "../../src/passes/agenda.ts";
 import { dispatch } from "../../src/passes/dispatch.ts";
+import { expand } from "../../src/passes/expand.ts";
 import { fire } from "../../src/passes/fire.ts";
 import { fireOnTime } from "../../src/passes/fire-foreseen.ts";
 import { ingest } from "../../src/passes/ingest.ts";
 import { plan } from "../../src/passes/plan.ts";
+import { relay } from "../../src/passes/relay.ts";
+import { supervise } from "../../src/passes/supervise.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { type AmqpProxy, startAmqpProxy } from "../support/amqp-proxy.ts";
 import { delivery, LIFE_CONTRACTS } from "../support/life.ts";
@@ -208,4 +211,31 @@ test(`${RUNS} runs dispatched and reported on`, async () => {
       frames: { publish: 0, header: 0, body: 0, other: 0 },
     });
   }
+});
+
+async function rowsRead(): Promise<Record<string, number>> {
+  await database.transaction((tx) => tx.query("SELECT pg_stat_force_next_flush()"));
+  const rows = await database.transaction((tx) =>
+    tx.query<{ table: string; read: number }>(
+      `SELECT relname AS table, seq_tup_read + idx_tup_fetch AS read FROM pg_stat_user_tables
+       WHERE relname IN ('runs', 'schedules')`,
+    ),
+  );
+  return Object.fromEntries(rows.map(({ table, read }) => [table, read]));
+}
+
+// What every poll does, so that a million schedules at rest cost no more than ten.
+test(`every pass with nothing to do, among ${RUNS} schedules and as many runs that have ended`, async () => {
+  await schedules("skip");
+  await fireAll();
+  await service.rows("UPDATE schedules SET next_run_at = now() + interval '1 day'");
+  await service.rows("UPDATE runs SET status = 'completed', completed_at = now(), deadline_at = NULL");
+  const before = await rowsRead();
+  await fireOnTime(deps, new Agenda());
+  for (const pass of [plan, dispatch, expand, relay]) await pass(deps);
+  await supervise(deps, { id: deps.instance, version: "0", broker: "connected", passes: {} });
+  const after = await rowsRead();
+  const read = Object.keys(after).map((table) => [table, after[table]! - before[table]!]);
+  // The one schedule is that which is due next.
+  expect(Object.fromEntries(read)).toEqual({ runs: 0, schedules: 1 });
 });

@@ -1,0 +1,1 @@
+CREATE INDEX "schedules_waiters" ON "schedules" USING btree ("id") WHERE cardinality(depends_on) > 0 AND kind = 'event' AND enabled;
