@@ -1,35 +1,55 @@
+import { randomUUID } from "node:crypto";
 import { connect } from "amqplib";
+import { triggerMessage } from "../../src/messaging/envelope.ts";
+import { runTraceparent } from "../../src/schedule/run-id.ts";
 
 /*
- * The floor: amqplib in one process, publishing the same bytes with confirms to the same queue, nothing else.
- * `tsx floor.ts <amqp url> <exchange> <routing key> <count> <body in base64>`; prints `ready`, starts at the first line on
- * stdin, prints one line of JSON when the last confirm has come.
+ * The floor: amqplib in one process, publishing with confirms to the same queue what the service would publish, nothing else.
+ * The messages are made beforehand. `tsx floor.ts <amqp url> <exchange> <routing key> <count>`; prints `ready`, starts at the
+ * first line on stdin, prints one line of JSON when the last confirm has come.
  */
-const [, , url, exchange, key, count, encoded] = process.argv as [
-  string,
-  string,
-  string,
-  string,
-  string,
-  string,
-  string,
-];
-const body = Buffer.from(encoded, "base64");
+const [, , url, exchange, routing_key, count] = process.argv as [string, string, string, string, string, string];
+const now = Date.now();
+const messages = Array.from({ length: Number(count) }, (_, index) => {
+  const run_id = randomUUID();
+  const facts = {
+    run_id,
+    attempt: 1,
+    schedule_id: randomUUID(),
+    schedule_name: `schedule ${index}`,
+    action: "scout.trigger",
+    action_version: 1,
+    trigger_type: "scheduled",
+    triggered_by: `schedule ${index}`,
+    scheduled_for: Math.floor(now / 1_000) * 1_000,
+    start_before: now + 3_600_000,
+    target: null,
+    priority: "normal",
+    timeout_seconds: 3_600,
+    heartbeat_seconds: null,
+    payload_json: '{"source": "stratninja", "max_strategies": 20}',
+    traceparent: runTraceparent(run_id),
+  } as const;
+  const message = triggerMessage(facts, { exchange, routing_key }, now, 3_600_000);
+  const properties = {
+    persistent: true,
+    mandatory: true,
+    messageId: message.message_id,
+    type: message.type!,
+    contentType: message.content_type!,
+    priority: message.priority!,
+    expiration: message.expiration_ms!,
+    headers: message.headers!,
+  };
+  return { body: Buffer.from(message.body), properties };
+});
 const connection = await connect(url, { noDelay: true });
 const channel = await connection.createConfirmChannel();
 console.log("ready");
 process.stdin.once("data", async () => {
   const began = Date.now();
-  for (let index = 0; index < Number(count); index += 1) {
-    const flows = channel.publish(exchange, key, body, {
-      persistent: true,
-      mandatory: true,
-      messageId: `floor-${index}`,
-      contentType: "application/cloudevents+json",
-      priority: 4,
-      expiration: 86_400_000,
-      headers: { traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01" },
-    });
+  for (const { body, properties } of messages) {
+    const flows = channel.publish(exchange, routing_key, body, properties);
     if (!flows) await new Promise((resolve) => channel.once("drain", resolve));
   }
   await channel.waitForConfirms();

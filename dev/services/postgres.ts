@@ -125,8 +125,9 @@ async function initialise(binaries: Binaries, data: string, account: Account | n
   await writeFile(passwordFile, password, { mode: 0o600 });
   if (account !== null) await chown(passwordFile, account.uid, account.gid);
   const args = ["-D", unfinished, "-U", USER, `--pwfile=${passwordFile}`, "--auth=scram-sha-256", "--encoding=UTF8"];
-  // The builtin provider sorts and folds the same on every machine, whatever locales it has installed.
-  args.push("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-sync", "--no-instructions");
+  args.push("--locale=C", "--no-sync", "--no-instructions");
+  // The builtin provider sorts and folds the same on every machine, whatever locales it has installed. Older ones lack it.
+  if (binaries.majorVersion >= 17) args.push("--locale-provider=builtin", "--builtin-locale=C.UTF-8");
   try {
     await promisify(execFile)(binaries.initdb, args, { env: environment(), cwd: "/", ...(account ?? {}) });
   } catch (error) {

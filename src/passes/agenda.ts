@@ -83,6 +83,16 @@ export class Agenda {
     return next_in_ms !== null && next_in_ms > refill_ms ? next_in_ms - refill_ms : next_in_ms;
   }
 
+  /** How many are due at `now`. */
+  dueAt(now: Instant): number {
+    let count = 0;
+    for (const instant of this.#instants) {
+      if (instant > now) break;
+      count += this.#slots.get(instant)!.length;
+    }
+    return count;
+  }
+
   /** Takes off what is due at `now`, earliest first; what has been missed goes too, and is not answered. */
   takeDue(now: Instant, limit: number): Foreseen[] {
     const taken: Foreseen[] = [];

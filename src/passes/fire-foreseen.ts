@@ -24,22 +24,22 @@ const LEISURE_MS = 100;
  * Fires what is due: what was decided ahead by one statement, whatever else is due by claiming and deciding it. Then looks
  * ahead, unless there is more to fire at once: also where something is due at any time, or that would always be claimed.
  */
-export async function fireOnTime(deps: Deps, agenda: Agenda, limit = BATCH): Promise<FireResult> {
+export async function fireOnTime(deps: Deps, agenda: Agenda, limit?: number): Promise<FireResult> {
   const lease = { id: randomUUID(), instance: deps.instance };
   const attempt = await takeAndFire(deps, agenda, limit, lease);
-  const { now, next_in_ms, batch, fired } = attempt;
+  const { now, next_in_ms, full, batch, fired } = attempt;
   const done = fired === null ? [] : existing(batch, fired);
   const published = fired === null || done.length === 0 ? null : hand(deps, agenda, lease.id, done, fired);
   const claimed = someMissed(attempt) ? await fire(deps, limit) : null;
   const leisure = next_in_ms === null || next_in_ms > LEISURE_MS;
-  const more = batch.length < limit && (await lookAhead(deps, agenda, now, leisure || claimed !== null));
+  const more = !full && (await lookAhead(deps, agenda, now, leisure || claimed !== null));
   const count = done.length + (claimed?.fired ?? 0);
   const wake_in_ms = agenda.wakeIn(claimed === null ? next_in_ms : claimed.next_in_ms);
   return {
     fired: count,
     skipped: claimed?.skipped ?? 0,
     published: Promise.all([published, claimed?.published]).then(() => {}),
-    full: batch.length === limit || more || (claimed?.full ?? false),
+    full: full || more || (claimed?.full ?? false),
     next_in_ms: count > 0 && wake_in_ms !== null ? Math.max(wake_in_ms, GATHER_MS) : wake_in_ms,
   };
 }
@@ -55,6 +55,8 @@ function someMissed({ now, next_in_ms, batch, fired }: Attempt): boolean {
 interface Attempt {
   readonly now: Instant;
   readonly next_in_ms: number | null;
+  /** As many were due as one batch may have, or more. */
+  readonly full: boolean;
   readonly batch: readonly Foreseen[];
   /** null: something raced, or a row is damaged. All of the batch is left to be claimed. */
   readonly fired: ForeseenFired | null;
@@ -63,29 +65,40 @@ interface Attempt {
 async function takeAndFire(
   deps: Deps,
   agenda: Agenda,
-  limit: number,
+  limit: number | undefined,
   lease: { readonly id: string; readonly instance: string },
 ): Promise<Attempt> {
   // After a full batch nothing needs to be asked: in a burst, when the processors are busy, an answer takes 10 to 20 ms.
   let state = { now: agenda.rest_due_at ?? 0, next_in_ms: 0 as number | null };
-  let due = agenda.takeDue(state.now, limit);
+  const take = (now: Instant) => agenda.takeDue(now, limit ?? batchSize(agenda.dueAt(now)));
+  let due = take(state.now);
   if (due.length === 0) {
     state = await firingState(deps.database);
-    due = agenda.takeDue(state.now, limit);
+    due = take(state.now);
   }
   // Taken off in any case: without a broker they are claimed, and left here they would pile up while it is away.
   const batch = deps.publisher.ready ? due : [];
-  if (batch.length === 0) return { ...state, batch, fired: null };
+  const full = batch.length > 0 && agenda.rest_due_at !== null;
+  if (batch.length === 0) return { ...state, full, batch, fired: null };
   try {
     const firings = batch.map(({ firing }) => firing);
     const fired = fireForeseen(deps.database, lease, firings);
     // The statement is its own transaction: this is while it is on its way.
     failpoint("fire_uncommitted");
-    return { ...state, batch, fired: await fired };
+    return { ...state, full, batch, fired: await fired };
   } catch (error) {
     if (!isDataError(error)) throw error;
-    return { ...state, batch, fired: null };
+    return { ...state, full, batch, fired: null };
   }
+}
+
+/**
+ * Of what is due, so much at a time that the broker has its first part and its last one early: the larger a batch, the less a
+ * run costs, and the longer one side waits for the other (50,000 took 3,598 ms with 1,000 at a time, 3,737 with 500, 3,832 with
+ * 2,000; 10,000 took 822 with 1,000).
+ */
+function batchSize(due: number): number {
+  return Math.min(2 * BATCH, Math.max(BATCH, Math.ceil(due / 20)));
 }
 
 const DISPATCHED = { status: "dispatched", status_reason: null };
