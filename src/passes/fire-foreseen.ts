@@ -97,7 +97,7 @@ async function takeAndFire(
  * run costs, and the longer one side waits for the other (50,000 took 3,598 ms with 1,000 at a time, 3,737 with 500, 3,832 with
  * 2,000; 10,000 took 822 with 1,000).
  */
-function batchSize(due: number): number {
+export function batchSize(due: number): number {
   return Math.min(2 * BATCH, Math.max(BATCH, Math.ceil(due / 20)));
 }
 

@@ -3,7 +3,7 @@ import { setSetting } from "../../src/database/settings.ts";
 import type { Deps } from "../../src/deps.ts";
 import { Agenda } from "../../src/passes/agenda.ts";
 import { fire } from "../../src/passes/fire.ts";
-import { fireOnTime } from "../../src/passes/fire-foreseen.ts";
+import { batchSize, fireOnTime } from "../../src/passes/fire-foreseen.ts";
 import { plan } from "../../src/passes/plan.ts";
 import { startTestConsumer, type TestConsumer } from "../support/consumer.ts";
 import { addSchedule } from "../support/rows.ts";
@@ -283,6 +283,10 @@ describe("what has changed since it was foreseen", () => {
       { name: "b", next_run_at: null },
     ]);
   });
+});
+
+test("a batch is a twentieth of what is due, and has a least and a most", () => {
+  expect([1, 10_000, 15_001, 20_000, 1_000_000].map(batchSize)).toEqual([500, 500, 751, 1_000, 1_000]);
 });
 
 test("an agenda has room for so many and no more; the rest is claimed", async () => {
