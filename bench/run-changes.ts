@@ -6,7 +6,7 @@ import { startPostgres } from "../dev/services/postgres.ts";
 import { connect } from "../src/database/connection.ts";
 import { migrate } from "../src/database/migrate.ts";
 import { lockRuns, writeRunStates } from "../src/database/run-states.ts";
-import { median } from "./support/figures.ts";
+import { report } from "./support/report.ts";
 
 /*
  * What noting changes of runs costs the writer: the transaction of ingest (lock, write) without the triggers, with them
@@ -24,11 +24,11 @@ const postgres = await startPostgres({ directory: join(directory, "postgres"), s
 const database = connect({ url: postgres.url, logger: pino({ level: "silent" }) });
 const sql = (text: string, values: unknown[] = []) => database.pool.query(text, values);
 
-const TURNS: readonly (readonly [name: string, prepare: readonly string[]])[] = [
+const TURNS = [
   ["without triggers", ["ALTER TABLE runs DISABLE TRIGGER USER"]],
   ["nobody follows", ["ALTER TABLE runs ENABLE TRIGGER USER", "DELETE FROM run_followers"]],
   ["followed", ["INSERT INTO run_followers VALUES ('bench', 'infinity')"]],
-];
+] as const;
 
 try {
   await migrate(postgres.url);
@@ -58,14 +58,16 @@ try {
     }
     if (round % BATCHES === 0) await sql("VACUUM runs");
   }
-  const figures = Object.entries(times).map(([name, all]) => ({
-    situation: name,
-    ms: Number(median(all).toFixed(2)),
-    fastest: Number(Math.min(...all).toFixed(2)),
-    slowest: Number(Math.max(...all).toFixed(2)),
-  }));
-  console.table(figures);
-  console.log(JSON.stringify({ benchmark: "run-changes", batch: BATCH, rounds: ROUNDS, figures }));
+  const [[bare], ...noted] = TURNS;
+  for (const [name] of noted) {
+    report({
+      benchmark: "run-changes",
+      figure: `a transaction of ${BATCH} status updates, ${name}`,
+      unit: "ms",
+      rounds: times[name]!,
+      floor: times[bare]!,
+    });
+  }
 } finally {
   await database.close();
   await postgres.remove();
