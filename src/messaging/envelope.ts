@@ -53,7 +53,10 @@ export function shortIso(instant: Instant): string {
   return iso.endsWith(".000Z") ? `${iso.slice(0, -5)}Z` : iso;
 }
 
-/** Remembers the last text: instants and actions come in runs of the same one, and printing them is a third of an envelope's time. */
+/**
+ * Remembers the last text: instants and actions come in runs of the same one, and printing instants alone was a third of an
+ * envelope's time.
+ */
 function rememberLast<Value>(print: (value: Value) => string): (value: Value) => string {
   let last: Value | undefined;
   let text = "";

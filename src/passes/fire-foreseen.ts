@@ -27,7 +27,8 @@ const LEISURE_MS = 100;
 export async function fireOnTime(deps: Deps, agenda: Agenda, limit?: number): Promise<FireResult> {
   const lease = { id: randomUUID(), instance: deps.instance };
   const attempt = await takeAndFire(deps, agenda, limit, lease);
-  const { now, next_in_ms, full, batch, fired } = attempt;
+  const { now, next_in_ms, batch, fired } = attempt;
+  const full = batch.length > 0 && agenda.rest_due_at !== null;
   const done = fired === null ? [] : existing(batch, fired);
   const published = fired === null || done.length === 0 ? null : hand(deps, agenda, lease.id, done, fired);
   const claimed = someMissed(attempt) ? await fire(deps, limit) : null;
@@ -55,8 +56,6 @@ function someMissed({ now, next_in_ms, batch, fired }: Attempt): boolean {
 interface Attempt {
   readonly now: Instant;
   readonly next_in_ms: number | null;
-  /** As many were due as one batch may have, or more. */
-  readonly full: boolean;
   readonly batch: readonly Foreseen[];
   /** null: something raced, or a row is damaged. All of the batch is left to be claimed. */
   readonly fired: ForeseenFired | null;
@@ -78,17 +77,16 @@ async function takeAndFire(
   }
   // Taken off in any case: without a broker they are claimed, and left here they would pile up while it is away.
   const batch = deps.publisher.ready ? due : [];
-  const full = batch.length > 0 && agenda.rest_due_at !== null;
-  if (batch.length === 0) return { ...state, full, batch, fired: null };
+  if (batch.length === 0) return { ...state, batch, fired: null };
   try {
     const firings = batch.map(({ firing }) => firing);
     const fired = fireForeseen(deps.database, lease, firings);
     // The statement is its own transaction: this is while it is on its way.
     failpoint("fire_uncommitted");
-    return { ...state, full, batch, fired: await fired };
+    return { ...state, batch, fired: await fired };
   } catch (error) {
     if (!isDataError(error)) throw error;
-    return { ...state, full, batch, fired: null };
+    return { ...state, batch, fired: null };
   }
 }
 

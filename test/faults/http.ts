@@ -1,4 +1,4 @@
-import type { FaultInstance } from "./world.ts";
+import type { FaultInstance, World } from "./world.ts";
 
 /** Asks one instance over HTTP: `post(a, "runs/…/cancel", {})`. */
 export function post(
@@ -12,4 +12,16 @@ export function post(
     headers: { "content-type": "application/json", ...headers },
     body: JSON.stringify(body),
   });
+}
+
+/** What all instances together have counted, whatever the labels: `totalOf(world, "pocketwatch_commands_total")`. */
+export async function totalOf(world: World, counter: string): Promise<number> {
+  const counts = await Promise.all(
+    world.instances.map(async ({ http }) => {
+      const text = await (await fetch(`${http}/metrics`)).text();
+      const lines = text.split("\n").filter((line) => line.startsWith(`${counter}{`));
+      return lines.reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0);
+    }),
+  );
+  return counts.reduce((sum, count) => sum + count, 0);
 }

@@ -1,8 +1,7 @@
 import { waitFor } from "../support/wait-for.ts";
-import { post } from "./http.ts";
+import { post, totalOf } from "./http.ts";
 import { MIXED } from "./plan.ts";
 import { scenario } from "./scenario.ts";
-import type { World } from "./world.ts";
 
 /* 26: requests that come again and again. */
 
@@ -47,7 +46,7 @@ scenario({
     });
     await Promise.all(commands);
     // All of them, repetitions too: what an instance still holds when it is stopped goes back to the queue.
-    await waitFor(async () => (await commandsReceived(world)) >= 200, {
+    await waitFor(async () => (await totalOf(world, "pocketwatch_commands_total")) >= 200, {
       timeoutMs: 60_000,
       describe: "the commands to be carried out",
     });
@@ -57,14 +56,3 @@ scenario({
     if (row!.n !== 10) throw new Error(`${row!.n} runs for 10 commands`);
   },
 });
-
-async function commandsReceived(world: World): Promise<number> {
-  const counts = await Promise.all(
-    world.instances.map(async ({ http }) => {
-      const text = await (await fetch(`${http}/metrics`)).text();
-      const lines = text.split("\n").filter((line) => line.startsWith("pocketwatch_commands_total{"));
-      return lines.reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0);
-    }),
-  );
-  return counts.reduce((sum, count) => sum + count, 0);
-}

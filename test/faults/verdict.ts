@@ -1,5 +1,6 @@
 import { connect } from "amqplib";
 import type { DeliveryRecord, ReportRecord } from "../support/ledger-consumer.ts";
+import { totalOf } from "./http.ts";
 import { occurrenceFaults, type RunRecord } from "./occurrences.ts";
 import type { World } from "./world.ts";
 
@@ -95,7 +96,8 @@ function isHeld(run: RunRecord, { held }: Expectations): boolean {
 export async function reportFaults(world: World, { late }: Expectations): Promise<string[]> {
   const confirmed = world.consumers.flatMap((consumer) => consumer.reports).filter((report) => report.confirmed);
   if (late) {
-    const taken = await takenReports(world);
+    // All that there is to see of an update that came too late.
+    const taken = await totalOf(world, "pocketwatch_status_updates_total");
     return confirmed.length <= taken ? [] : [`${confirmed.length} status updates were confirmed, ${taken} were taken`];
   }
   const runs = await world.rows<RunRecord>(RUNS);
@@ -111,17 +113,6 @@ export async function reportFaults(world: World, { late }: Expectations): Promis
     if (row.metrics?.[mark] !== undefined && (!isEnd(report) || row.status === status)) return [];
     return [`${status} (${mark}) of ${run_id}:${attempt} was confirmed and is not in the database`];
   });
-}
-
-/** What the instances say they have taken: all that there is to see of an update that came too late. */
-async function takenReports(world: World): Promise<number> {
-  const pages = await Promise.all(
-    world.instances.map(async ({ http }) =>
-      (await fetch(`${http}/metrics`, { headers: { accept: "text/plain" } })).text(),
-    ),
-  );
-  const counts = pages.flatMap((page) => [...page.matchAll(/^pocketwatch_status_updates_total\{.*\} (\d+)$/gm)]);
-  return counts.reduce((sum, [, count]) => sum + Number(count), 0);
 }
 
 interface Archived {
