@@ -53,7 +53,7 @@ async function insertSchedules(services: BenchServices, at: number, count: numbe
 
 /** From the instant until the last trigger has been received, ms; and the processor time used meanwhile, ms, by part. */
 async function burst(services: BenchServices, service: BenchChild, count: number) {
-  await services.sql.query("TRUNCATE schedules, runs, leases, outbox");
+  await services.sql.query("TRUNCATE schedules, agenda, runs, leases, outbox");
   await services.sql.query("VACUUM ANALYZE");
   // The next whole second that leaves time to plan and to come to rest.
   const at = Math.ceil((Date.now() + 10_000 + count) / 1_000) * 1_000;

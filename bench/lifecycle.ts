@@ -95,14 +95,17 @@ async function insertSchedules(count: number): Promise<number> {
   const starts_at = Date.now() + 5_000 + count / 8;
   await sql.query("SET session_replication_role = replica"); // no triggers
   await sql.query(
-    `INSERT INTO schedules (name, kind, interval_seconds, interval_anchor, action, payload, next_run_at, needs_planning,
-       plan_from, resolved)
-     SELECT s.name || ' ' || n, s.kind, s.interval_seconds, t.at, s.action, s.payload, t.at, false, now(), s.resolved
+    `INSERT INTO schedules (name, kind, interval_seconds, interval_anchor, action, payload, next_run_at, not_due,
+       needs_planning, plan_from, resolved)
+     SELECT s.name || ' ' || n, s.kind, s.interval_seconds, t.at, s.action, s.payload, t.at, false, false, now(), s.resolved
      FROM schedules s, generate_series(0, $1::int - 1) AS n, LATERAL (
        SELECT to_timestamp($2::double precision / 1000) + n * (s.interval_seconds * interval '1 second' / $1::int) AS at) AS t`,
     [count, starts_at],
   );
   await sql.query("SET session_replication_role = DEFAULT");
+  await sql.query(
+    "INSERT INTO agenda (next_run_at, schedule_ids) SELECT next_run_at, ARRAY[id] FROM schedules WHERE name <> 'interval'",
+  );
   await sql.query("SELECT pg_notify('pocketwatch', 'fire')");
   if (Date.now() > starts_at) throw new Error("the schedules were not inserted by the time they fell due");
   return starts_at;

@@ -104,7 +104,7 @@ async function peer(name: string, url: string): Promise<number | null> {
 }
 
 async function pocketwatch({ sql, broker }: BenchServices): Promise<number> {
-  await sql.query("TRUNCATE schedules, runs, leases, outbox");
+  await sql.query("TRUNCATE schedules, agenda, runs, leases, outbox");
   const at = Date.now() + HEAD_START_MS;
   const receiver: BenchChild = runChild("receiver.ts", [broker.url, QUEUE, String(COUNT)]);
   await receiver.line();

@@ -3,7 +3,7 @@ import { Agenda } from "../src/passes/agenda.ts";
 import { fire } from "../src/passes/fire.ts";
 import { fireOnTime } from "../src/passes/fire-foreseen.ts";
 import { cores, cpuSeconds, residentMegabytes } from "./support/cpu.ts";
-import { connected, freshDatabase, insertPlannedSchedules } from "./support/databases.ts";
+import { connected, freshDatabase, insertPlannedSchedules, MAKE_DUE } from "./support/databases.ts";
 import { allFired, milliseconds, openPasses, type Passes } from "./support/passes.ts";
 import { report } from "./support/report.ts";
 import { startService } from "./support/service.ts";
@@ -70,12 +70,12 @@ async function makeDue({ database }: Passes, size: number, in_ms: number): Promi
     await tx.query(
       "UPDATE runs SET status = 'completed', completed_at = now(), deadline_at = NULL WHERE deadline_at IS NOT NULL",
     );
-    await tx.query(
-      `UPDATE schedules SET next_run_at = now() + ${in_ms} * interval '1 millisecond' WHERE id IN (
-         SELECT md5('schedule ' || n)::uuid FROM (
-           SELECT DISTINCT floor(random() * ${size})::int AS n FROM generate_series(1, ${size === DUE ? 20 * DUE : 2 * DUE})) AS drawn
-         LIMIT ${DUE})`,
+    const drawn = await tx.query<{ id: string }>(
+      `SELECT md5('schedule ' || n)::uuid AS id FROM (
+         SELECT DISTINCT floor(random() * ${size})::int AS n FROM generate_series(1, ${size === DUE ? 20 * DUE : 2 * DUE})) AS drawn
+       LIMIT ${DUE}`,
     );
+    await tx.query(MAKE_DUE, [drawn.map(({ id }) => id), in_ms]);
   });
 }
 

@@ -46,17 +46,30 @@ export async function insertPlannedSchedules(url: string, count: number): Promis
     await passes.close();
     await sql.query("SET session_replication_role = replica"); // no triggers: neither planning nor an audit of a million rows
     await sql.query(
-      `INSERT INTO schedules (id, name, kind, cron_expression, labels, action, payload, next_run_at, needs_planning,
-         plan_from, resolved)
+      `INSERT INTO schedules (id, name, kind, cron_expression, labels, action, payload, next_run_at, not_due,
+         needs_planning, plan_from, resolved)
        SELECT md5('schedule ' || n)::uuid, 'schedule ' || n, 'cron',
          format('%s %s 1 * *', n % 1000 % 60, n % 1000 / 60), CASE WHEN n % 100 = 0 THEN '{"team": "a"}' ELSE '{}' END::jsonb, s.action, s.payload,
-         s.next_run_at + n * interval '1 second', false, s.plan_from, s.resolved
+         s.next_run_at + n * interval '1 second', false, false, s.plan_from, s.resolved
        FROM schedules s, generate_series(1, $1 - 1) AS n`,
       [count],
     );
+    await sql.query(
+      "INSERT INTO agenda (next_run_at, schedule_ids) SELECT next_run_at, ARRAY[id] FROM schedules WHERE name <> 'schedule 0'",
+    );
     await sql.query("SET session_replication_role = DEFAULT");
-    await sql.query("VACUUM ANALYZE schedules");
+    await sql.query("VACUUM ANALYZE schedules, agenda");
   } finally {
     await sql.end();
   }
 }
+
+/** Makes schedules due in so many ms, as passes leave those that have the same instant. */
+export const MAKE_DUE = `
+  WITH moved AS (
+    UPDATE schedules SET next_run_at = at, entered_by = pg_current_xact_id()
+    FROM (SELECT (now() + $2::int * interval '1 millisecond')::timestamptz(3)) AS t (at) WHERE id = ANY($1::uuid[])
+    RETURNING id, next_run_at)
+  INSERT INTO agenda (next_run_at, schedule_ids)
+  SELECT next_run_at, array_agg(id)
+  FROM (SELECT *, (row_number() OVER () - 1) / 100 AS entry FROM moved) AS numbered GROUP BY next_run_at, entry`;

@@ -8,7 +8,7 @@ import { dispatch } from "../../src/passes/dispatch.ts";
 import { fire } from "../../src/passes/fire.ts";
 import { ingest } from "../../src/passes/ingest.ts";
 import { supervise } from "../../src/passes/supervise.ts";
-import { scheduleId } from "./databases.ts";
+import { MAKE_DUE, scheduleId } from "./databases.ts";
 import { SCHEDULES } from "./history.ts";
 import { allFired, milliseconds, openPasses, type Passes } from "./passes.ts";
 import { statusDelivery } from "./status-delivery.ts";
@@ -108,9 +108,7 @@ async function endAll({ database }: Passes): Promise<void> {
 /** Other schedules each round, spread over all. */
 async function makeDue({ database }: Passes, round: number): Promise<void> {
   const ids = Array.from({ length: DUE }, (_, index) => scheduleId((index * 97 + round * 7_919) % SCHEDULES));
-  await database.transaction((tx) =>
-    tx.query("UPDATE schedules SET next_run_at = now() WHERE id = ANY($1::uuid[])", [ids]),
-  );
+  await database.query(MAKE_DUE, [ids, 0]);
 }
 
 async function dispatchedRuns({ database }: Passes): Promise<string[]> {

@@ -37,20 +37,26 @@ export const DUE_COLUMNS = `s.id, pocketwatch_now() AS now, ${TIMING_COLUMNS}, s
   EXISTS (SELECT FROM pools p
           WHERE p.name = s.resolved->>'pool' AND p.max_in_flight IS NULL AND NOT p.drained) AS pool_open`;
 
-// SKIP LOCKED: instances share the work instead of queueing for it, and a row somebody edits right now is planned first.
+/** A schedule whose instant has come, locked. */
+export interface ClaimedSchedule extends DueSchedule {
+  /** It is enabled and planned. Otherwise planning, which is asked for by whatever enables it, enters it anew. */
+  readonly ready: boolean;
+}
+
+// SKIP LOCKED: a row that somebody edits right now is planned first.
 const CLAIM_DUE: Statement = {
   name: "claim_due",
   text: `
-    SELECT ${DUE_COLUMNS}
+    SELECT ${DUE_COLUMNS}, s.enabled AND NOT s.needs_planning AS ready
     FROM schedules s
-    WHERE s.next_run_at <= pocketwatch_now() AND s.enabled AND NOT s.needs_planning
+    WHERE s.id = ANY($1::uuid[]) AND s.next_run_at <= pocketwatch_now()
     ORDER BY s.next_run_at
-    LIMIT $1
     FOR NO KEY UPDATE OF s SKIP LOCKED`,
 };
 
-export async function claimDueSchedules(tx: Tx, limit: number): Promise<DueSchedule[]> {
-  return shareResolved(await tx.query<AsText<DueSchedule>>(CLAIM_DUE, [limit]));
+/** Locks those of the schedules whose instants have come and that nobody holds; the earliest first. */
+export async function claimDueSchedules(tx: Tx, ids: readonly string[]): Promise<ClaimedSchedule[]> {
+  return shareResolved<ClaimedSchedule>(await tx.query<AsText<ClaimedSchedule>>(CLAIM_DUE, [ids]));
 }
 
 export type AsText<Due extends DueSchedule> = Omit<Due, "resolved"> & { readonly resolved: string };
@@ -107,14 +113,16 @@ export interface NewOccurrenceRun {
 export interface Advance {
   readonly id: string;
   readonly next_run_at: Instant | null;
+  /** The entry of the agenda that it goes into; null: it is not due again. */
+  readonly entry: string | null;
   readonly last_occurrence_at: Instant;
   readonly last_run_id: string | null;
   readonly runs: number;
 }
 
-// One statement inserts the runs, advances their schedules and opens the lease. An id that exists already (another
-// instance, a crash, a hand-set next_run_at) inserts nothing, and the schedule advances all the same. Caught-up
-// occurrences lie in the past: their time to start counts from now.
+// One statement inserts the runs, advances their schedules, enters them in the agenda and opens the lease. An id that exists
+// already (another instance, a crash, a hand-set next_run_at) inserts nothing, and the schedule advances all the same.
+// Caught-up occurrences lie in the past: their time to start counts from now.
 const FIRE: Statement = {
   name: "fire",
   text: `
@@ -142,16 +150,20 @@ const FIRE: Statement = {
       SELECT $9::uuid, $10, array_agg(id), pocketwatch_now() + interval '15 seconds'
       FROM inserted WHERE status = 'dispatched' HAVING count(*) > 0
       ON CONFLICT (id) DO UPDATE SET run_ids = leases.run_ids || excluded.run_ids
+    ), advance AS (
+      SELECT * FROM unnest($11::uuid[], $12::timestamptz[], $13::uuid[], $14::timestamptz[], $15::uuid[], $16::int[])
+        AS a (id, next_run_at, entry, last_occurrence_at, last_run_id, runs)
+    ), entered AS (
+      INSERT INTO agenda (next_run_at, id, schedule_ids)
+      SELECT next_run_at, entry, array_agg(id) FROM advance WHERE entry IS NOT NULL GROUP BY next_run_at, entry
     ), advanced AS (
       UPDATE schedules s
-      SET next_run_at = a.next_run_at,
+      SET next_run_at = a.next_run_at, not_due = a.next_run_at IS NULL, entered_by = pg_current_xact_id(),
         last_occurrence_at = greatest(s.last_occurrence_at, a.last_occurrence_at),
         last_run_id = coalesce(a.last_run_id, s.last_run_id),
         last_run_at = CASE WHEN a.last_run_id IS NULL THEN s.last_run_at ELSE $8 END,
         run_count = s.run_count + a.runs
-      FROM unnest($11::uuid[], $12::timestamptz[], $13::timestamptz[], $14::uuid[], $15::int[])
-        AS a (id, next_run_at, last_occurrence_at, last_run_id, runs)
-      WHERE s.id = a.id
+      FROM advance a WHERE s.id = a.id
     )
     SELECT id FROM inserted`,
 };
@@ -177,6 +189,7 @@ export async function fireOccurrences(
     lease.instance,
     advances.map((advance) => advance.id),
     advances.map((advance) => toPostgresOrNull(advance.next_run_at)),
+    advances.map((advance) => advance.entry),
     advances.map((advance) => toPostgres(advance.last_occurrence_at)),
     advances.map((advance) => advance.last_run_id),
     advances.map((advance) => advance.runs),
@@ -192,16 +205,4 @@ const SET_ASIDE: Statement = {
 /** Takes a schedule that cannot be fired out of everybody's way until somebody edits it. */
 export async function setScheduleAside(tx: Tx, id: string, problem: string): Promise<void> {
   await tx.query(SET_ASIDE, [id, problem]);
-}
-
-export const NEXT_DUE_IN = `(
-  SELECT extract(epoch FROM next_run_at - pocketwatch_now())::double precision * 1000
-  FROM schedules WHERE next_run_at IS NOT NULL AND enabled AND NOT needs_planning ORDER BY next_run_at LIMIT 1)`;
-
-const NEXT_DUE: Statement = { name: "next_due", text: `SELECT ${NEXT_DUE_IN} AS next_in_ms` };
-
-/** Milliseconds to the next due instant (negative: overdue), as a duration, so that no two clocks meet; null: none. */
-export async function nextDueIn(tx: Tx): Promise<number | null> {
-  const [row] = await tx.query<{ next_in_ms: number | null }>(NEXT_DUE);
-  return row!.next_in_ms;
 }

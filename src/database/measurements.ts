@@ -1,3 +1,4 @@
+import { OLDEST_DUE } from "./agenda-entries.ts";
 import type { Statement, Tx } from "./connection.ts";
 import { IMPLIED, STATE } from "./schedule-queries.ts";
 import { HELD } from "./settings.ts";
@@ -24,9 +25,7 @@ const OPEN: Statement = {
   name: "measure_open",
   text: `
     SELECT ${HELD} AS drained,
-      coalesce(extract(epoch FROM pocketwatch_now() - (
-        SELECT min(next_run_at) FROM schedules WHERE next_run_at IS NOT NULL AND enabled AND NOT needs_planning
-          AND next_run_at <= pocketwatch_now())), 0)::double precision AS overdue_seconds,
+      coalesce(extract(epoch FROM pocketwatch_now() - ${OLDEST_DUE}), 0)::double precision AS overdue_seconds,
       ${most("FROM runs WHERE status = 'waiting' AND parent_run_id IS NULL")} AS waiting,
       ${most("FROM leases")} AS leases,
       ${most("FROM outbox")} AS outbox,

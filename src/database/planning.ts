@@ -1,9 +1,10 @@
 import type { Missed } from "../schedule/catch-up.ts";
 import type { FieldError } from "../schedule/errors.ts";
-import { toIso, toPostgresOrNull } from "../schedule/instant.ts";
+import { type Instant, toIso, toPostgresOrNull } from "../schedule/instant.ts";
 import type { Plan, PlannedSchedule } from "../schedule/planning.ts";
 import { DEFAULT_POLICY } from "../schedule/policy.ts";
 import { occurrenceRunId } from "../schedule/run-id.ts";
+import { newEntries } from "./agenda-entries.ts";
 import type { Statement, Tx } from "./connection.ts";
 import { TIMING_COLUMNS } from "./due-schedules.ts";
 import { tellSkipped } from "./run-events.ts";
@@ -54,11 +55,17 @@ export async function lockScheduleToPlan(tx: Tx, id: string): Promise<ScheduleTo
 const WRITE: Statement = {
   name: "write_plans",
   text: `
-    UPDATE schedules s SET needs_planning = false, next_run_at = p.next_run_at, problem = p.problem,
-      resolved = p.resolved::jsonb, last_occurrence_at = greatest(s.last_occurrence_at, p.missed_until)
-    FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::timestamptz[])
-      AS p (id, next_run_at, problem, resolved, missed_until)
-    WHERE s.id = p.id`,
+    WITH plan AS (
+      SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::text[], $5::text[], $6::timestamptz[])
+        AS p (id, next_run_at, entry, problem, resolved, missed_until)
+    ), entered AS (
+      INSERT INTO agenda (next_run_at, id, schedule_ids)
+      SELECT next_run_at, entry, array_agg(id) FROM plan WHERE entry IS NOT NULL GROUP BY next_run_at, entry
+    )
+    UPDATE schedules s SET needs_planning = false, next_run_at = p.next_run_at, not_due = p.next_run_at IS NULL,
+      entered_by = pg_current_xact_id(), problem = p.problem, resolved = p.resolved::jsonb,
+      last_occurrence_at = greatest(s.last_occurrence_at, p.missed_until)
+    FROM plan p WHERE s.id = p.id`,
 };
 
 // The row of a missed range, as fire writes it; what is not named here is copied from the schedule.
@@ -111,9 +118,11 @@ export interface WrittenPlans {
 }
 
 export async function writePlans(tx: Tx, plans: readonly MadePlan[]): Promise<WrittenPlans> {
+  const entry = newEntries<Instant>();
   await tx.query(WRITE, [
     plans.map(({ schedule }) => schedule.id),
     plans.map(({ plan }) => toPostgresOrNull(plan.next_run_at)),
+    plans.map(({ schedule, plan }) => (isEntered(schedule, plan) ? null : entry(plan.next_run_at))),
     plans.map(({ plan }) => inWords(plan.errors)),
     plans.map(({ plan }) => (plan.resolved === null ? null : JSON.stringify(plan.resolved))),
     plans.map(({ plan }) => toPostgresOrNull(plan.missed?.last ?? null)),
@@ -128,6 +137,14 @@ export async function writePlans(tx: Tx, plans: readonly MadePlan[]): Promise<Wr
   );
   if (missed.length > 0) await writeMissed(tx, missed);
   return { missed: missed.length > 0, marked };
+}
+
+/**
+ * Whether it stands on the agenda already, since planning came to the same instant. Fire takes one that comes due before it is
+ * planned off, perhaps while this plan is made, so that one due within a minute (a statement takes 20 s at most) is entered again.
+ */
+function isEntered({ next_run_at, now }: ScheduleToPlan, plan: Plan): boolean {
+  return plan.next_run_at === next_run_at && next_run_at !== null && next_run_at > now + 60_000;
 }
 
 async function writeMissed(tx: Tx, missed: readonly (MadePlan & Missed)[]): Promise<void> {

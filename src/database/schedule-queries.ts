@@ -27,7 +27,7 @@ export const IMPLIED: Readonly<Record<ScheduleState, string>> = {
   problem: "s.problem IS NOT NULL",
   disabled: "NOT s.enabled",
   paused: "s.paused_until IS NOT NULL",
-  finished: "s.next_run_at IS NULL OR s.max_runs IS NOT NULL",
+  finished: "s.not_due OR s.max_runs IS NOT NULL",
   active: "true",
 };
 

@@ -1,4 +1,5 @@
 import type { Instant } from "../schedule/instant.ts";
+import { DUE } from "./agenda-entries.ts";
 import type { Statement, Tx } from "./connection.ts";
 import { HELD } from "./settings.ts";
 
@@ -37,10 +38,7 @@ const STATUS: Statement = {
   text: `
     SELECT pocketwatch_now() AS now,
       ${HELD} AS drained,
-      (SELECT min(next_run_at) FROM schedules
-       WHERE next_run_at IS NOT NULL AND enabled AND NOT needs_planning AND next_run_at <= pocketwatch_now()) AS oldest_due_at,
-      (SELECT count(*)::int FROM schedules
-       WHERE next_run_at IS NOT NULL AND enabled AND NOT needs_planning AND next_run_at <= pocketwatch_now()) AS due,
+      due.oldest_at AS oldest_due_at, due.count AS due,
       (SELECT count(*)::int FROM schedules WHERE needs_planning) AS to_plan,
       (SELECT count(*)::int FROM runs WHERE status = 'waiting' AND parent_run_id IS NULL) AS waiting,
       (SELECT count(*)::int FROM runs
@@ -53,7 +51,8 @@ const STATUS: Statement = {
       (SELECT coalesce(sum(cardinality(run_ids)), 0)::int FROM leases) AS leased_runs,
       (SELECT count(*)::int FROM leases WHERE lease_until < pocketwatch_now()) AS expired_leases,
       (SELECT count(*)::int FROM outbox) AS outbox,
-      (SELECT min(created_at) FROM outbox) AS oldest_outbox_at`,
+      (SELECT min(created_at) FROM outbox) AS oldest_outbox_at
+    FROM (SELECT min(s.next_run_at) AS oldest_at, count(*)::int AS count FROM schedules s WHERE ${DUE}) AS due`,
 };
 
 export async function schedulerStatus(tx: Tx): Promise<SchedulerStatus> {

@@ -125,10 +125,12 @@ export const schedules = pgTable(
     revision: bigint({ mode: "number" }).notNull().default(1),
     created_at: instant().notNull().default(now),
     updated_at: instant().notNull().default(now),
+    // Who changes next_run_at has entered it in `agenda`, and says so by its transaction; for everybody else a trigger does it.
+    entered_by: transactionId(),
+    // Once it is planned, whether next_run_at is NULL: an index that knew next_run_at itself would cost what `agenda` saves.
+    not_due: boolean().notNull().default(true),
   },
   (t) => [
-    // Serves fire: its cost must not depend on how many schedules are not due.
-    index("schedules_due").on(t.next_run_at).where(sql`next_run_at IS NOT NULL AND enabled AND NOT needs_planning`),
     // Serves plan: empty but for what was just edited.
     index("schedules_to_plan").on(t.id).where(sql`needs_planning`),
     // Partial, because an entry for every advance of every unlabelled schedule would be paid for in fire.
@@ -140,7 +142,7 @@ export const schedules = pgTable(
     // The lists of what needs somebody's eye. None of these rows is one that fire advances.
     index("schedules_with_problem").on(t.name).where(sql`problem IS NOT NULL`),
     index("schedules_disabled").on(t.name).where(sql`NOT enabled`),
-    index("schedules_not_due").on(t.name).where(sql`next_run_at IS NULL`),
+    index("schedules_not_due").on(t.name).where(sql`not_due`),
     // Lists again. Few rows: those that have ever been paused until an instant, or end after so many runs, or are fired by
     // signals.
     index("schedules_paused").on(t.name).where(sql`paused_until IS NOT NULL`),
@@ -169,6 +171,21 @@ export const schedules = pgTable(
       sql`notify_on <@ ARRAY['completed', 'failed', 'skipped', 'cancelled', 'retrying']::text[]`,
     ),
   ],
+);
+
+/**
+ * Which schedules are to be looked at when. An index of `next_run_at` would do the same, but Postgres updates a row in place
+ * (HOT) only where no index knows a changed column: with one, each firing put an entry at a random place of every index that
+ * `schedules` has. An entry is a hint: a schedule that is due later, or not at all, is passed over.
+ */
+export const agenda = pgTable(
+  "agenda",
+  {
+    next_run_at: instant().notNull(),
+    id: uuid().notNull().default(sql`gen_random_uuid()`),
+    schedule_ids: uuid().array().notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.next_run_at, t.id] })],
 );
 
 export const runs = pgTable(

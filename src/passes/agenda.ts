@@ -1,7 +1,21 @@
+import type { AgendaEntry } from "../database/agenda-entries.ts";
 import type { ForeseenFiring, SoonDue } from "../database/foreseen-schedules.ts";
 import { type Instant, toPostgresOrNull } from "../schedule/instant.ts";
 import { decideOccurrences, type Occurrence } from "../schedule/occurrences.ts";
 import { runTraceparent } from "../schedule/run-id.ts";
+
+/** An entry of the agenda's table, and what of it was foreseen. */
+interface Slot {
+  readonly id: string;
+  readonly next_run_at: Instant;
+  readonly foreseen: Foreseen[];
+}
+
+/** What is due, and the entries by which it is. */
+export interface Due {
+  readonly entries: readonly Pick<AgendaEntry, "id" | "next_run_at">[];
+  readonly foreseen: readonly Foreseen[];
+}
 
 /** What will become of a schedule at its next instant, if nothing changes until then. */
 export interface Foreseen {
@@ -28,20 +42,20 @@ const HORIZON_MS = 10_000;
 const PUNCTUAL_MS = 60_000;
 
 /**
- * The schedules that are due within the next seconds, with what will become of each decided ahead. Only ever a shortcut:
- * what is on it and has changed is not fired from it, and what is missing from it is found by fire when it is due.
+ * The next seconds of the table `agenda`, with what will become of each schedule decided ahead. Only ever a shortcut: what is
+ * on it and has changed is not fired from it, and what is missing from it is found by fire when it is due.
  */
 export class Agenda {
   readonly horizon_ms: number;
   readonly #room: number;
   /** Up to this instant schedules have been read, or are being read; `lookAhead` moves it. */
   until: Instant = Number.NEGATIVE_INFINITY;
-  /** Schedules due by then that are still to be read. */
-  unread: string[] = [];
-  /** When a batch was taken that was full, so that more may have been due at that instant; else null. */
+  /** Entries up to then whose schedules are still to be read. */
+  unread: AgendaEntry[] = [];
+  /** When a batch was taken and more was due at that instant; else null. */
   rest_due_at: Instant | null = null;
   /** What is due at an instant. Instants are whole ms, so that a horizon of seconds has a few thousand of them. */
-  readonly #slots = new Map<Instant, Foreseen[]>();
+  readonly #slots = new Map<Instant, Slot[]>();
   /** Those instants, ascending. */
   readonly #instants: Instant[] = [];
   #held = 0;
@@ -60,18 +74,22 @@ export class Agenda {
     return this.#held >= this.#room;
   }
 
-  /** Puts a schedule on the agenda, unless what becomes of it can only be decided when it is due. */
-  add(schedule: SoonDue): void {
-    if (schedule.next_run_at > this.until || this.full) return;
-    const foreseen = foresee(schedule);
+  /** Puts a schedule on the agenda by its entry there, unless what becomes of it can only be decided when it is due. */
+  add(schedule: SoonDue, entry: string): void {
+    const { next_run_at } = schedule;
+    if (next_run_at > this.until || this.full) return;
+    const foreseen = foresee(schedule, entry);
     if (foreseen === null) return;
     this.#held += charge(foreseen);
-    const slot = this.#slots.get(schedule.next_run_at);
-    if (slot !== undefined) slot.push(foreseen);
-    else {
-      this.#slots.set(schedule.next_run_at, [foreseen]);
-      this.#instants.splice(place(this.#instants, schedule.next_run_at), 0, schedule.next_run_at);
+    let slots = this.#slots.get(next_run_at);
+    if (slots === undefined) {
+      slots = [];
+      this.#slots.set(next_run_at, slots);
+      this.#instants.splice(place(this.#instants, next_run_at), 0, next_run_at);
     }
+    // Schedules of an entry come one after the other.
+    if (slots.at(-1)?.id === entry) slots.at(-1)!.foreseen.push(foreseen);
+    else slots.push({ id: entry, next_run_at, foreseen: [foreseen] });
   }
 
   /**
@@ -88,29 +106,36 @@ export class Agenda {
     let count = 0;
     for (const instant of this.#instants) {
       if (instant > now) break;
-      count += this.#slots.get(instant)!.length;
+      for (const slot of this.#slots.get(instant)!) count += slot.foreseen.length;
     }
     return count;
   }
 
-  /** Takes off what is due at `now`, earliest first; what has been missed goes too, and is not answered. */
-  takeDue(now: Instant, limit: number): Foreseen[] {
-    const taken: Foreseen[] = [];
-    for (let [due] = this.#instants; due !== undefined && due <= now && taken.length < limit; [due] = this.#instants) {
-      const slot = this.#slots.get(due)!;
-      const count = Math.min(limit - taken.length, slot.length);
+  /**
+   * Takes off what is due at `now`, earliest first, entry by entry until there are so many; what has been missed goes too, and
+   * is not answered.
+   */
+  takeDue(now: Instant, least: number): Due {
+    const entries: Slot[] = [];
+    let count = 0;
+    for (let [due] = this.#instants; due !== undefined && due <= now && count < least; [due] = this.#instants) {
+      const slots = this.#slots.get(due)!;
       // From anywhere: instances that are up to the same burst must not meet at each batch.
-      const from = Math.floor(Math.random() * (slot.length - count + 1));
-      for (const foreseen of slot.splice(from, count)) {
-        this.#held -= charge(foreseen);
-        taken.push(foreseen);
+      const from = Math.floor(Math.random() * slots.length);
+      while (slots.length > 0 && count < least) {
+        const [slot] = slots.splice(from % slots.length, 1);
+        entries.push(slot!);
+        count += slot!.foreseen.length;
+        for (const foreseen of slot!.foreseen) this.#held -= charge(foreseen);
       }
-      if (slot.length > 0) break;
+      if (slots.length > 0) break;
       this.#slots.delete(due);
       this.#instants.shift();
     }
-    this.rest_due_at = taken.length === limit ? now : null;
-    return taken.filter(({ schedule }) => schedule.next_run_at >= now - PUNCTUAL_MS);
+    const [next] = this.#instants;
+    this.rest_due_at = count > 0 && next !== undefined && next <= now ? now : null;
+    const punctual = entries.filter(({ next_run_at }) => next_run_at >= now - PUNCTUAL_MS);
+    return { entries: punctual, foreseen: punctual.flatMap(({ foreseen }) => foreseen) };
   }
 }
 
@@ -129,7 +154,7 @@ function place(instants: readonly Instant[], instant: Instant): number {
 const charge = ({ schedule }: Foreseen) => CHARGE + schedule.payload.length;
 
 /** Null: a pool, a breaker, targets, a dependency or jitter has a say in it, or its timing cannot be used. */
-function foresee(schedule: SoonDue): Foreseen | null {
+function foresee(schedule: SoonDue, entry: string): Foreseen | null {
   if (!schedule.pool_open || schedule.resolved.breaker_key !== undefined || schedule.targets?.length) return null;
   const free = { overlap: schedule.resolved.overlap, busy: false, waiting: false };
   try {
@@ -144,6 +169,7 @@ function foresee(schedule: SoonDue): Foreseen | null {
       version: schedule.version,
       run_id,
       next_run_at: toPostgresOrNull(next_run_at),
+      entry,
     };
     return { schedule, occurrence, next_run_at, firing, traceparent: runTraceparent(run_id) };
   } catch {

@@ -55,11 +55,14 @@ function statusOf(schedule: DueSchedule, { outcome }: Occurrence, direct: boolea
   return outcome === "ready" && free ? "dispatched" : "pending";
 }
 
-export function toAdvance({ schedule, outcome }: Firing): Advance {
+/** @param entry answers the entry of the agenda that a schedule goes into */
+export function toAdvance({ schedule, outcome }: Firing, entry: (at: Instant | null) => string | null): Advance {
   const finished = schedule.max_runs !== null && schedule.run_count + outcome.started >= schedule.max_runs;
+  const next_run_at = finished ? null : outcome.next_run_at;
   return {
     id: schedule.id,
-    next_run_at: finished ? null : outcome.next_run_at,
+    next_run_at,
+    entry: entry(next_run_at),
     last_occurrence_at: outcome.last_occurrence_at,
     last_run_id: outcome.last_run_id,
     runs: outcome.started,

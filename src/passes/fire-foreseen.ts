@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { setImmediate } from "node:timers/promises";
 import { countFired } from "../counted.ts";
+import { newEntries } from "../database/agenda-entries.ts";
 import { isDataError } from "../database/connection.ts";
 import { type ForeseenFired, fireForeseen, firingState } from "../database/foreseen-schedules.ts";
 import type { Deps } from "../deps.ts";
@@ -50,13 +51,20 @@ function someMissed({ now, next_in_ms, batch, fired }: Attempt): boolean {
   if (next_in_ms === null || next_in_ms > 0) return false;
   const [first] = batch;
   // Instants have whole milliseconds, the rest of `now` is in `next_in_ms`.
-  return first === undefined || fired === null || Math.ceil(now + next_in_ms) < first.schedule.next_run_at;
+  return first === undefined || fired === null || Math.ceil(now + next_in_ms) < first.foreseen.schedule.next_run_at;
+}
+
+/** A schedule that is fired as it was foreseen. */
+interface Fired {
+  readonly foreseen: Foreseen;
+  /** The entry of the agenda that it is due by next; null: it is not due again. */
+  readonly next_entry: string | null;
 }
 
 interface Attempt {
   readonly now: Instant;
   readonly next_in_ms: number | null;
-  readonly batch: readonly Foreseen[];
+  readonly batch: readonly Fired[];
   /** null: something raced, or a row is damaged. All of the batch is left to be claimed. */
   readonly fired: ForeseenFired | null;
 }
@@ -71,16 +79,22 @@ async function takeAndFire(
   let state = { now: agenda.rest_due_at ?? 0, next_in_ms: 0 as number | null };
   const take = (now: Instant) => agenda.takeDue(now, limit ?? batchSize(agenda.dueAt(now)));
   let due = take(state.now);
-  if (due.length === 0) {
+  if (due.foreseen.length === 0) {
     state = await firingState(deps.database);
     due = take(state.now);
   }
   // Taken off in any case: without a broker they are claimed, and left here they would pile up while it is away.
-  const batch = deps.publisher.ready ? due : [];
-  if (batch.length === 0) return { ...state, batch, fired: null };
+  if (due.foreseen.length === 0 || !deps.publisher.ready) return { ...state, batch: [], fired: null };
+  const entry = newEntries<string>();
+  const batch = due.foreseen.map((foreseen) => ({ foreseen, next_entry: entry(foreseen.firing.next_run_at) }));
   try {
-    const firings = batch.map(({ firing }) => firing);
-    const fired = fireForeseen(deps.database, lease, firings);
+    const fired = fireForeseen(
+      deps.database,
+      lease,
+      due.foreseen.map(({ firing }) => firing),
+      batch.map(({ next_entry }) => next_entry),
+      due.entries,
+    );
     // The statement is its own transaction: this is while it is on its way.
     failpoint("fire_uncommitted");
     return { ...state, batch, fired: await fired };
@@ -101,10 +115,10 @@ export function batchSize(due: number): number {
 
 const DISPATCHED = { status: "dispatched", status_reason: null };
 
-function existing(batch: readonly Foreseen[], { run_ids }: ForeseenFired): readonly Foreseen[] {
+function existing(batch: readonly Fired[], { run_ids }: ForeseenFired): readonly Fired[] {
   if (run_ids === null) return batch;
   const exist = new Set(run_ids);
-  return batch.filter(({ occurrence }) => exist.has(occurrence.run_id));
+  return batch.filter(({ foreseen }) => exist.has(foreseen.occurrence.run_id));
 }
 
 /** Counts what was fired, foresees its next occurrence (this is the one who knows the row's new version), publishes it. */
@@ -112,19 +126,23 @@ async function hand(
   deps: Deps,
   agenda: Agenda,
   id: string,
-  done: readonly Foreseen[],
+  done: readonly Fired[],
   { now, version }: ForeseenFired,
 ): Promise<void> {
   // In a burst, the next pass asks Postgres for the next batch first: this one is encoded while Postgres writes that one.
   await setImmediate();
   countFired(
     deps,
-    done.map(({ schedule, occurrence }) => ({ schedule, occurrence, row: DISPATCHED })),
+    done.map(({ foreseen: { schedule, occurrence } }) => ({ schedule, occurrence, row: DISPATCHED })),
     now,
   );
-  for (const { schedule, next_run_at } of done) {
-    if (next_run_at !== null) agenda.add({ ...schedule, next_run_at, version, run_count: schedule.run_count + 1 });
+  for (const { foreseen, next_entry } of done) {
+    const { schedule, next_run_at } = foreseen;
+    if (next_run_at === null || next_entry === null) continue;
+    agenda.add({ ...schedule, next_run_at, version, run_count: schedule.run_count + 1 }, next_entry);
   }
-  const runs = done.map((foreseen) => toPublishable(foreseen.schedule, foreseen.occurrence, now, foreseen.traceparent));
+  const runs = done.map(({ foreseen }) =>
+    toPublishable(foreseen.schedule, foreseen.occurrence, now, foreseen.traceparent),
+  );
   await publishLease(deps, { id, now, runs });
 }

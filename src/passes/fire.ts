@@ -1,11 +1,11 @@
 import { randomUUID } from "node:crypto";
 import { countFired } from "../counted.ts";
+import { newEntries, nextDueIn, putBack, takeDue } from "../database/agenda-entries.ts";
 import { isDataError, type Tx } from "../database/connection.ts";
 import {
   claimDueSchedules,
   type DueSchedule,
   fireOccurrences,
-  nextDueIn,
   setScheduleAside,
   unfinishedSchedules,
 } from "../database/due-schedules.ts";
@@ -15,6 +15,7 @@ import { dispatchHeld } from "../database/settings.ts";
 import type { Deps } from "../deps.ts";
 import { failpoint } from "../runtime/failpoint.ts";
 import type { PassResult } from "../runtime/loop.ts";
+import type { Instant } from "../schedule/instant.ts";
 import { decideOccurrences } from "../schedule/occurrences.ts";
 import { scheduleProblem } from "./events.ts";
 import { type Firing, type FiringRun, toAdvance, toFiring, toPublishable } from "./fire-batch.ts";
@@ -26,7 +27,7 @@ import { releaseWaiting } from "./release.ts";
  * and for the broker to have something to do soon (a burst of 10,000 took 785 ms with 500, 822 with 1,000).
  */
 export const BATCH = 500;
-/** Due rows that somebody else holds are asked for again after so many ms; at once would only burn processor. */
+/** Due schedules that somebody else holds are looked at again after so many ms; at once would only burn processor. */
 const CONTENDED_MS = 50;
 
 export interface FireResult extends PassResult {
@@ -44,16 +45,14 @@ export interface FireResult extends PassResult {
 export async function fire(deps: Deps, batch = BATCH): Promise<FireResult> {
   const lease = { id: randomUUID(), instance: deps.instance };
   const done = await deps.database.transaction(async (tx) => {
-    const claimed = await claimDueSchedules(tx, batch);
-    if (claimed.length === 0) return { runs: [], claimed: 0, next: await nextDueIn(tx) };
-    const direct = deps.publisher.ready && !(await dispatchHeld(tx));
-    const firings = await decide(deps, tx, claimed, batch, direct);
-    const inserted = await write(deps, tx, lease, firings);
-    const runs = firings.flatMap((firing) => firing.runs).filter((run) => inserted.has(run.row.id));
-    await tellSkippedOnes(deps, tx, runs);
+    const due = await takeDue(tx, batch);
+    const claimed = due.size === 0 ? [] : await claimDueSchedules(tx, [...due]);
+    const ready = claimed.filter((schedule) => schedule.ready);
+    const runs = ready.length === 0 ? [] : await fireClaimed(deps, tx, lease, ready, batch);
+    if (claimed.length < due.size) await putBack(tx, without(due, claimed), CONTENDED_MS);
     const next = await nextDueIn(tx);
     failpoint("fire_uncommitted");
-    return { runs, claimed: claimed.length, next };
+    return { runs, taken: due.size, next };
   });
 
   const having = (status: string) => done.runs.filter((run) => run.row.status === status);
@@ -65,18 +64,44 @@ export async function fire(deps: Deps, batch = BATCH): Promise<FireResult> {
     fired: dispatched.length,
     skipped: having("skipped").length,
     published,
-    full: overdue && done.claimed > 0,
+    full: overdue && done.taken > 0,
     next_in_ms: overdue ? CONTENDED_MS : done.next,
   };
+}
+
+async function fireClaimed(
+  deps: Deps,
+  tx: Tx,
+  lease: { readonly id: string; readonly instance: string },
+  claimed: readonly DueSchedule[],
+  batch: number,
+): Promise<FiringRun[]> {
+  const direct = deps.publisher.ready && !(await dispatchHeld(tx));
+  const { firings, undecided } = await decide(deps, tx, claimed, batch, direct);
+  const inserted = await write(deps, tx, lease, firings);
+  await putBack(tx, undecided, 0);
+  const runs = firings.flatMap((firing) => firing.runs).filter((run) => inserted.has(run.row.id));
+  await tellSkippedOnes(deps, tx, runs);
+  return runs;
+}
+
+/** Ids that were not claimed: somebody holds the schedule, or it is due later, or gone. */
+function without(due: ReadonlySet<string>, claimed: readonly DueSchedule[]): string[] {
+  const own = new Set(claimed.map((schedule) => schedule.id));
+  return [...due].filter((id) => !own.has(id));
 }
 
 async function decide(deps: Deps, tx: Tx, claimed: readonly DueSchedule[], budget: number, direct: boolean) {
   const exclusive = claimed.filter((schedule) => schedule.resolved.overlap !== "allow").map((schedule) => schedule.id);
   const unfinished = await unfinishedSchedules(tx, exclusive);
   const firings: Firing[] = [];
+  const undecided: string[] = [];
   let left = budget;
   for (const schedule of claimed) {
-    if (left <= 0) break;
+    if (left <= 0) {
+      undecided.push(schedule.id);
+      continue;
+    }
     const before = unfinished.get(schedule.id);
     const { overlap } = schedule.resolved;
     const place = { overlap, busy: before !== undefined, waiting: before?.waiting ?? false };
@@ -88,7 +113,7 @@ async function decide(deps: Deps, tx: Tx, claimed: readonly DueSchedule[], budge
       await setAside(deps, tx, schedule, error);
     }
   }
-  return firings;
+  return { firings, undecided };
 }
 
 // A batch that Postgres refuses is halved until the offender stands alone; it is set aside, and the others fire.
@@ -103,7 +128,9 @@ async function write(
   const rows = firings.flatMap((firing) => firing.runs.map((run) => run.row));
   await tx.query("SAVEPOINT batch");
   try {
-    return await fireOccurrences(tx, lease, first.schedule.now, rows, firings.map(toAdvance));
+    const entry = newEntries<Instant>();
+    const advances = firings.map((firing) => toAdvance(firing, entry));
+    return await fireOccurrences(tx, lease, first.schedule.now, rows, advances);
   } catch (error) {
     if (!isDataError(error)) throw error;
     await tx.query("ROLLBACK TO SAVEPOINT batch");

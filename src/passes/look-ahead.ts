@@ -1,4 +1,5 @@
-import { findSoonDue, readSoonDue } from "../database/foreseen-schedules.ts";
+import { type AgendaEntry, findSoonDue } from "../database/agenda-entries.ts";
+import { readSoonDue } from "../database/foreseen-schedules.ts";
 import type { Deps } from "../deps.ts";
 import type { Instant } from "../schedule/instant.ts";
 import type { Agenda } from "./agenda.ts";
@@ -13,8 +14,8 @@ const LARGE_CHUNK = 1_000;
 
 /**
  * Decides ahead what will become of the schedules due within the next seconds, so that at their instant it only has to be
- * written. Goes by windows that follow each other: first finds out which schedules fall into one, by their index alone, then
- * reads them a chunk at a time, each once.
+ * written. Goes by windows that follow each other: first finds out which schedules stand on the agenda for one, then reads them a
+ * chunk at a time, each once.
  * @param now the database's instant
  * @param large nothing falls due meanwhile, or fire is behind: a large chunk is read
  * @returns whether there is more to read at once
@@ -25,14 +26,39 @@ export async function lookAhead(deps: Deps, agenda: Agenda, now: Instant, large:
     if (agenda.until - now > agenda.horizon_ms / 2) return false;
     const from = Math.max(agenda.until + 1, now);
     const until = now + agenda.horizon_ms;
-    const found = await findSoonDue(deps.database, from, until, agenda.capacity);
-    agenda.unread = found.map(({ id }) => id);
+    agenda.unread = await findSoonDue(deps.database, from, until, agenda.capacity);
+    const [last] = agenda.unread.slice(-1);
     // Those of the same instant that there was no room for are fire's to claim.
-    agenda.until = found.length < agenda.capacity ? until : found.at(-1)!.next_run_at;
-    return found.length > 0;
+    agenda.until = last === undefined || size(agenda.unread) < agenda.capacity ? until : last.next_run_at;
+    return last !== undefined;
   }
-  const ids = agenda.unread.splice(0, large ? LARGE_CHUNK : CHUNK);
-  const read = await readSoonDue(deps.database, ids);
-  for (const schedule of read) agenda.add(schedule);
+  const entries = takeFirst(agenda.unread, large ? LARGE_CHUNK : CHUNK);
+  const read = await readSoonDue(
+    deps.database,
+    entries.flatMap((entry) => entry.schedule_ids),
+  );
+  const soon = new Map(read.map((schedule) => [schedule.id, schedule]));
+  for (const entry of entries) {
+    for (const id of entry.schedule_ids) {
+      const schedule = soon.get(id);
+      if (schedule?.next_run_at !== entry.next_run_at) continue;
+      agenda.add(schedule, entry.id);
+      soon.delete(id); // It may have been moved away from the instant and back.
+    }
+  }
   return agenda.unread.length > 0;
+}
+
+const size = (entries: readonly AgendaEntry[]) =>
+  entries.reduce((total, { schedule_ids }) => total + schedule_ids.length, 0);
+
+/** Takes entries with at least so many schedules off the front. */
+function takeFirst(entries: AgendaEntry[], least: number): AgendaEntry[] {
+  let count = 0;
+  let schedules = 0;
+  while (count < entries.length && schedules < least) {
+    schedules += entries[count]!.schedule_ids.length;
+    count += 1;
+  }
+  return entries.splice(0, count);
 }

@@ -1,3 +1,4 @@
+import { enterForgotten } from "../database/agenda-entries.ts";
 import {
   claimRetention,
   deleteOldRuns,
@@ -33,7 +34,8 @@ const RUNS_PER_SCHEDULE = 500;
 
 /**
  * Cleans up history, a bounded piece at a time: runs past their age, runs beyond the newest of each schedule, answered
- * requests, old audited edits, and notes of changes that nobody can ask for any more. One round per interval for all instances together.
+ * requests, old audited edits, and notes of changes that nobody can ask for any more. One round per interval for all instances
+ * together. As it comes by every schedule, it looks whether the agenda has forgotten one.
  *
  * @param now asks for a round at once, whenever the last one was
  */
@@ -43,17 +45,22 @@ export async function retain(deps: Deps, retention: Retention, now = false): Pro
     const due =
       now || state.cursor !== null || state.finished_ago_ms === null || state.finished_ago_ms >= retention.interval_ms;
     const changes = await forgetChanges(tx, CHANGES);
-    if (!due || changes === CHANGES) return { deleted: 0, finished: changes < CHANGES };
+    if (!due || changes === CHANGES) return { deleted: 0, forgotten: 0, finished: changes < CHANGES };
     const old = await deleteOldRuns(tx, retention.days, RUNS);
     const requests = await forgetRequests(tx, RUNS);
     const audit = await forgetAudit(tx, retention.audit_days, RUNS);
-    if (old === RUNS || requests === RUNS || audit === RUNS) return { deleted: old, finished: false };
+    if (old === RUNS || requests === RUNS || audit === RUNS) return { deleted: old, forgotten: 0, finished: false };
     const trimmed = await trimSchedules(tx, state.cursor, retention.runs_per_schedule, SCHEDULES, RUNS_PER_SCHEDULE);
+    const forgotten = await enterForgotten(tx, state.cursor, SCHEDULES);
     const again = trimmed.surplus > 0;
     const finished = trimmed.schedules < SCHEDULES && !again;
     await noteRetention(tx, finished ? null : again ? (state.cursor ?? FIRST) : trimmed.last);
-    return { deleted: old + trimmed.deleted, finished };
+    return { deleted: old + trimmed.deleted, forgotten, finished };
   });
   if (done.deleted > 0) deps.logger.info({ deleted: done.deleted }, "history was cleaned up");
+  if (done.forgotten > 0) {
+    deps.logger.warn({ schedules: done.forgotten }, "schedules were due an hour ago, and are looked at now");
+    deps.wake("fire");
+  }
   return { deleted: done.deleted, full: !done.finished, next_in_ms: null };
 }

@@ -24,7 +24,7 @@ afterAll(async () => {
 beforeEach(async () => {
   service.setNow(null);
   await service.rows("DELETE FROM schedules");
-  await service.rows("TRUNCATE runs, leases, outbox, run_attempts, settings");
+  await service.rows("TRUNCATE agenda, runs, leases, outbox, run_attempts, settings");
   await service.rows("UPDATE pools SET max_in_flight = NULL, drained = false");
   consumer.triggers.length = 0;
   agenda = new Agenda();
@@ -93,7 +93,7 @@ describe("what was foreseen", () => {
       Promise.all([
         service.rows<Record<string, unknown>>("SELECT to_jsonb(runs) - 'id' - 'schedule_id' AS run FROM runs"),
         service.rows<Record<string, unknown>>(
-          "SELECT to_jsonb(schedules) - 'id' - 'last_run_id' - 'created_at' AS schedule FROM schedules",
+          "SELECT to_jsonb(schedules) - 'id' - 'last_run_id' - 'created_at' - 'entered_by' AS schedule FROM schedules",
         ),
         service.rows("SELECT * FROM leases"),
       ]);
@@ -167,7 +167,7 @@ describe("what was foreseen", () => {
     );
     while ((await plan(service.deps)).planned > 0);
     await turn(NOON - 1_000);
-    const foreseen = agenda.takeDue(NOON, 5_000);
+    const { foreseen } = agenda.takeDue(NOON, 5_000);
     expect(foreseen).toHaveLength(1_300);
     expect(new Set(foreseen.map(({ schedule }) => schedule.id)).size).toBe(1_300);
     agenda = new Agenda();

@@ -20,7 +20,7 @@ afterAll(async () => {
 beforeEach(async () => {
   service.setNow(null);
   await service.rows("DELETE FROM schedules");
-  await service.rows("TRUNCATE runs, leases, outbox, run_attempts");
+  await service.rows("TRUNCATE agenda, runs, leases, outbox, run_attempts");
   consumer.triggers.length = 0;
 });
 
@@ -167,6 +167,6 @@ describe("fire", () => {
     await plan(service.deps);
     await service.rows("UPDATE schedules SET next_run_at = '2026-03-01T12:00:00Z' WHERE id = $1", [id]);
     service.setNow("2026-03-01T12:00:01Z");
-    expect(await fireNow()).toMatchObject({ fired: 0, next_in_ms: null });
+    expect(await fireNow()).toMatchObject({ fired: 0, full: false });
   });
 });

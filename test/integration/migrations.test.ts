@@ -178,7 +178,12 @@ describe("migrating", () => {
           INSERT INTO pools (name, max_in_flight) VALUES ('p', 3)`);
         const before = (await client.query("SELECT * FROM schedules ORDER BY name")).rows;
         await migrate(url);
-        expect((await client.query("SELECT * FROM schedules ORDER BY name")).rows).toEqual(before);
+        expect((await client.query("SELECT * FROM schedules ORDER BY name")).rows).toEqual(
+          before.map((row) => ({ ...row, entered_by: null, not_due: false })),
+        );
+        expect((await client.query("SELECT next_run_at, schedule_ids FROM agenda")).rows).toEqual([
+          { next_run_at: before[0].next_run_at, schedule_ids: before.map((row) => row.id).sort() },
+        ]);
         expect((await client.query("SELECT count(*)::int AS n FROM run_history")).rows).toEqual([{ n: 100 }]);
         expect((await client.query("SELECT name, state FROM schedule_overview ORDER BY 1")).rows).toEqual([
           { name: "a", state: "active" },

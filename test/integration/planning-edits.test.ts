@@ -24,7 +24,7 @@ afterAll(() => service.stop());
 beforeEach(async () => {
   service.setNow(null);
   await service.rows("DELETE FROM schedules");
-  await service.rows("TRUNCATE runs, leases, outbox, run_attempts");
+  await service.rows("TRUNCATE agenda, runs, leases, outbox, run_attempts");
 });
 
 /** An hourly schedule, planned at 09:30. */
@@ -542,7 +542,7 @@ describe("an edit beside a pass", () => {
     service.setNow(at("10:00:01"));
     let editing: Promise<unknown> | undefined;
     await service.database.transaction(async (tx) => {
-      expect(await claimDueSchedules(tx, 10)).toMatchObject([{ id }]);
+      expect(await claimDueSchedules(tx, [id])).toMatchObject([{ id }]);
       editing = service.rows("UPDATE schedules SET cron_expression = '30 * * * *'");
       await waitFor(() => isBlocked(service.url), { describe: "the edit to wait" });
       await tx.query(
@@ -561,7 +561,7 @@ describe("an edit beside a pass", () => {
     service.setNow(at("10:00:01"));
     await service.database.transaction(async (tx) => {
       await tx.query("UPDATE schedules SET enabled = false WHERE name = 'it'");
-      expect(await fireAt("10:00:01")).toMatchObject({ fired: 1, full: true });
+      expect(await fireAt("10:00:01")).toMatchObject({ fired: 1, full: false, next_in_ms: 50 });
       expect(await plan(service.deps)).toMatchObject({ planned: 0 });
       expect(await fireAt("10:00:01")).toMatchObject({ fired: 0, full: false });
     });

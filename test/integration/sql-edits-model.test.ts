@@ -176,7 +176,7 @@ test("every instant that was due has one row, and no other has one", async () =>
   await fc.assert(
     fc.asyncProperty(story, async ({ first, catchup, steps }) => {
       await service.rows("DELETE FROM schedules");
-      await service.rows("TRUNCATE runs, leases, outbox");
+      await service.rows("TRUNCATE agenda, runs, leases, outbox");
       let now = START;
       service.setNow(now);
       await addSchedule(service, { name: "it", catchup, overlap: "allow", ...columns(first) });

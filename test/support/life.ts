@@ -101,7 +101,17 @@ export async function startLife(...actions: string[]): Promise<Life> {
     async reset() {
       await life.at(0);
       // DELETE, because TRUNCATE makes new files for every table and index.
-      const tables = ["schedules", "runs", "leases", "outbox", "run_attempts", "breakers", "requests", "instances"];
+      const tables = [
+        "schedules",
+        "agenda",
+        "runs",
+        "leases",
+        "outbox",
+        "run_attempts",
+        "breakers",
+        "requests",
+        "instances",
+      ];
       await service.rows(
         [
           ...tables.map((table) => `DELETE FROM ${table}`),
