@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { Agenda } from "../src/passes/agenda.ts";
 import { fire } from "../src/passes/fire.ts";
 import { fireOnTime } from "../src/passes/fire-foreseen.ts";
+import { Outlook } from "../src/passes/outlook.ts";
 import { cores, cpuSeconds, residentMegabytes } from "./support/cpu.ts";
 import { connected, freshDatabase, insertPlannedSchedules, MAKE_DUE } from "./support/databases.ts";
 import { allFired, milliseconds, openPasses, type Passes } from "./support/passes.ts";
@@ -35,8 +35,8 @@ try {
   for (let round = -WARM_UP; round < ROUNDS; round += 1) {
     for (const { passes, size, foreseen, claimed } of databases) {
       await makeDue(passes, size, AHEAD_MS);
-      const agenda = await lookedAhead(passes);
-      const ahead = await milliseconds(() => allFired(fireOnTime(passes.deps, agenda, DUE), DUE));
+      const outlook = await lookedAhead(passes);
+      const ahead = await milliseconds(() => allFired(fireOnTime(passes.deps, outlook, DUE), DUE));
       await makeDue(passes, size, 0);
       const late = await milliseconds(() => allFired(fire(passes.deps, DUE), DUE));
       if (round < 0) continue;
@@ -80,12 +80,12 @@ async function makeDue({ database }: Passes, size: number, in_ms: number): Promi
 }
 
 /** What the service has done by the instant. */
-async function lookedAhead({ deps }: Passes): Promise<Agenda> {
-  const agenda = new Agenda();
-  let result = await fireOnTime(deps, agenda);
-  while (result.full) result = await fireOnTime(deps, agenda);
+async function lookedAhead({ deps }: Passes): Promise<Outlook> {
+  const outlook = new Outlook();
+  let result = await fireOnTime(deps, outlook);
+  while (result.full) result = await fireOnTime(deps, outlook);
   await sleep(result.next_in_ms! + 2);
-  return agenda;
+  return outlook;
 }
 
 async function serve(url: string): Promise<void> {

@@ -8,6 +8,9 @@ CREATE TABLE "agenda" (
 	CONSTRAINT "agenda_next_run_at_id_pk" PRIMARY KEY("next_run_at","id")
 );
 --> statement-breakpoint
+-- What has passed lies before what is due next: few of them are to be walked over.
+ALTER TABLE "agenda" SET (autovacuum_vacuum_scale_factor = 0.02);
+--> statement-breakpoint
 COMMENT ON TABLE agenda IS
   'Kept by the service: which schedules are to be looked at when. A hint: what is due is what schedules.next_run_at says.';
 --> statement-breakpoint

@@ -1,10 +1,10 @@
 import type { Deps, PassName } from "./deps.ts";
-import { Agenda } from "./passes/agenda.ts";
 import { answerRequests } from "./passes/answer-requests.ts";
 import { dispatch } from "./passes/dispatch.ts";
 import { echo } from "./passes/echo.ts";
 import { expand } from "./passes/expand.ts";
 import { fireOnTime } from "./passes/fire-foreseen.ts";
+import { Outlook } from "./passes/outlook.ts";
 import { plan } from "./passes/plan.ts";
 import { relay } from "./passes/relay.ts";
 import { type Retention, retain } from "./passes/retain.ts";
@@ -36,7 +36,7 @@ export interface LoopsOptions {
 /** One loop per pass. */
 export function startLoops(deps: Deps, options: LoopsOptions): Loops {
   const lanes = createLanes(PUBLISHING_BATCHES);
-  const agenda = new Agenda();
+  const outlook = new Outlook();
   const loops = new Map<string, Loop>();
   const reports = () => Object.fromEntries([...loops].map(([name, loop]) => [name, loop.report]));
 
@@ -52,7 +52,7 @@ export function startLoops(deps: Deps, options: LoopsOptions): Loops {
   };
   const passes: Record<string, () => Promise<PassResult>> = {
     plan: () => plan(deps),
-    fire: publishing(() => fireOnTime(deps, agenda)),
+    fire: publishing(() => fireOnTime(deps, outlook)),
     dispatch: publishing(() => dispatch(deps)),
     expand: () => expand(deps),
     relay: () => relay(deps),

@@ -129,8 +129,9 @@ export const OLDEST_DUE = `(
   WHERE s.id = e.id AND s.next_run_at <= pocketwatch_now() AND s.enabled AND NOT s.needs_planning
   LIMIT 1)`;
 
+// Not as an interval: before Postgres 17 nothing could be subtracted from an infinite instant, which somebody may have written.
 export const NEXT_DUE_IN = `(
-  SELECT extract(epoch FROM next_run_at - pocketwatch_now())::double precision * 1000
+  SELECT (extract(epoch FROM next_run_at) - extract(epoch FROM pocketwatch_now()))::double precision * 1000
   FROM agenda ORDER BY next_run_at, id LIMIT 1)`;
 
 const NEXT_DUE: Statement = { name: "next_due", text: `SELECT ${NEXT_DUE_IN} AS next_in_ms` };

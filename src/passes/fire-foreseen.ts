@@ -7,10 +7,10 @@ import { type ForeseenFired, fireForeseen, firingState } from "../database/fores
 import type { Deps } from "../deps.ts";
 import { failpoint } from "../runtime/failpoint.ts";
 import type { Instant } from "../schedule/instant.ts";
-import type { Agenda, Foreseen } from "./agenda.ts";
 import { BATCH, type FireResult, fire } from "./fire.ts";
 import { toPublishable } from "./fire-batch.ts";
 import { lookAhead } from "./look-ahead.ts";
+import type { Foreseen, Outlook } from "./outlook.ts";
 import { publishLease } from "./publish-lease.ts";
 
 /**
@@ -25,18 +25,18 @@ const LEISURE_MS = 100;
  * Fires what is due: what was decided ahead by one statement, whatever else is due by claiming and deciding it. Then looks
  * ahead, unless there is more to fire at once: also where something is due at any time, or that would always be claimed.
  */
-export async function fireOnTime(deps: Deps, agenda: Agenda, limit?: number): Promise<FireResult> {
+export async function fireOnTime(deps: Deps, outlook: Outlook, limit?: number): Promise<FireResult> {
   const lease = { id: randomUUID(), instance: deps.instance };
-  const attempt = await takeAndFire(deps, agenda, limit, lease);
+  const attempt = await takeAndFire(deps, outlook, limit, lease);
   const { now, next_in_ms, batch, fired } = attempt;
-  const full = batch.length > 0 && agenda.rest_due_at !== null;
+  const full = batch.length > 0 && outlook.rest_due_at !== null;
   const done = fired === null ? [] : existing(batch, fired);
-  const published = fired === null || done.length === 0 ? null : hand(deps, agenda, lease.id, done, fired);
+  const published = fired === null || done.length === 0 ? null : hand(deps, outlook, lease.id, done, fired);
   const claimed = someMissed(attempt) ? await fire(deps, limit) : null;
   const leisure = next_in_ms === null || next_in_ms > LEISURE_MS;
-  const more = !full && (await lookAhead(deps, agenda, now, leisure || claimed !== null));
+  const more = !full && (await lookAhead(deps, outlook, now, leisure || claimed !== null));
   const count = done.length + (claimed?.fired ?? 0);
-  const wake_in_ms = agenda.wakeIn(claimed === null ? next_in_ms : claimed.next_in_ms);
+  const wake_in_ms = outlook.wakeIn(claimed === null ? next_in_ms : claimed.next_in_ms);
   return {
     fired: count,
     skipped: claimed?.skipped ?? 0,
@@ -71,13 +71,13 @@ interface Attempt {
 
 async function takeAndFire(
   deps: Deps,
-  agenda: Agenda,
+  outlook: Outlook,
   limit: number | undefined,
   lease: { readonly id: string; readonly instance: string },
 ): Promise<Attempt> {
   // After a full batch nothing needs to be asked: in a burst, when the processors are busy, an answer takes 10 to 20 ms.
-  let state = { now: agenda.rest_due_at ?? 0, next_in_ms: 0 as number | null };
-  const take = (now: Instant) => agenda.takeDue(now, limit ?? batchSize(agenda.dueAt(now)));
+  let state = { now: outlook.rest_due_at ?? 0, next_in_ms: 0 as number | null };
+  const take = (now: Instant) => outlook.takeDue(now, limit ?? batchSize(outlook.dueAt(now)));
   let due = take(state.now);
   if (due.foreseen.length === 0) {
     state = await firingState(deps.database);
@@ -124,7 +124,7 @@ function existing(batch: readonly Fired[], { run_ids }: ForeseenFired): readonly
 /** Counts what was fired, foresees its next occurrence (this is the one who knows the row's new version), publishes it. */
 async function hand(
   deps: Deps,
-  agenda: Agenda,
+  outlook: Outlook,
   id: string,
   done: readonly Fired[],
   { now, version }: ForeseenFired,
@@ -139,7 +139,7 @@ async function hand(
   for (const { foreseen, next_entry } of done) {
     const { schedule, next_run_at } = foreseen;
     if (next_run_at === null || next_entry === null) continue;
-    agenda.add({ ...schedule, next_run_at, version, run_count: schedule.run_count + 1 }, next_entry);
+    outlook.add({ ...schedule, next_run_at, version, run_count: schedule.run_count + 1 }, next_entry);
   }
   const runs = done.map(({ foreseen }) =>
     toPublishable(foreseen.schedule, foreseen.occurrence, now, foreseen.traceparent),

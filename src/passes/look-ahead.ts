@@ -2,7 +2,7 @@ import { type AgendaEntry, findSoonDue } from "../database/agenda-entries.ts";
 import { readSoonDue } from "../database/foreseen-schedules.ts";
 import type { Deps } from "../deps.ts";
 import type { Instant } from "../schedule/instant.ts";
-import type { Agenda } from "./agenda.ts";
+import type { Outlook } from "./outlook.ts";
 
 /** Schedules read at once: a few ms of work, by which one that falls due meanwhile may be late. */
 const CHUNK = 250;
@@ -20,19 +20,19 @@ const LARGE_CHUNK = 1_000;
  * @param large nothing falls due meanwhile, or fire is behind: a large chunk is read
  * @returns whether there is more to read at once
  */
-export async function lookAhead(deps: Deps, agenda: Agenda, now: Instant, large: boolean): Promise<boolean> {
-  if (agenda.full) return false;
-  if (agenda.unread.length === 0) {
-    if (agenda.until - now > agenda.horizon_ms / 2) return false;
-    const from = Math.max(agenda.until + 1, now);
-    const until = now + agenda.horizon_ms;
-    agenda.unread = await findSoonDue(deps.database, from, until, agenda.capacity);
-    const [last] = agenda.unread.slice(-1);
+export async function lookAhead(deps: Deps, outlook: Outlook, now: Instant, large: boolean): Promise<boolean> {
+  if (outlook.full) return false;
+  if (outlook.unread.length === 0) {
+    if (outlook.until - now > outlook.horizon_ms / 2) return false;
+    const from = Math.max(outlook.until + 1, now);
+    const until = now + outlook.horizon_ms;
+    outlook.unread = await findSoonDue(deps.database, from, until, outlook.capacity);
+    const [last] = outlook.unread.slice(-1);
     // Those of the same instant that there was no room for are fire's to claim.
-    agenda.until = last === undefined || size(agenda.unread) < agenda.capacity ? until : last.next_run_at;
+    outlook.until = last === undefined || size(outlook.unread) < outlook.capacity ? until : last.next_run_at;
     return last !== undefined;
   }
-  const entries = takeFirst(agenda.unread, large ? LARGE_CHUNK : CHUNK);
+  const entries = takeFirst(outlook.unread, large ? LARGE_CHUNK : CHUNK);
   const read = await readSoonDue(
     deps.database,
     entries.flatMap((entry) => entry.schedule_ids),
@@ -42,11 +42,11 @@ export async function lookAhead(deps: Deps, agenda: Agenda, now: Instant, large:
     for (const id of entry.schedule_ids) {
       const schedule = soon.get(id);
       if (schedule?.next_run_at !== entry.next_run_at) continue;
-      agenda.add(schedule, entry.id);
+      outlook.add(schedule, entry.id);
       soon.delete(id); // It may have been moved away from the instant and back.
     }
   }
-  return agenda.unread.length > 0;
+  return outlook.unread.length > 0;
 }
 
 const size = (entries: readonly AgendaEntry[]) =>

@@ -16,7 +16,7 @@ export function occurrenceRunId(scheduleId: string, scheduledFor: Instant, salt 
   hash[8] = 0x80 | (hash[8]! & 0x3f);
   const hex = hash.toString("hex", 0, 16);
   // Joined, not concatenated: V8 keeps a concatenation as a tree of its parts, 372 bytes for an id instead of 66, and the
-  // agenda keeps thousands of them.
+  // outlook keeps thousands of them.
   return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join("-");
 }
 

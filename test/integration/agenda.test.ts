@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { Agenda } from "../../src/passes/agenda.ts";
 import { fire } from "../../src/passes/fire.ts";
 import { fireOnTime } from "../../src/passes/fire-foreseen.ts";
+import { Outlook } from "../../src/passes/outlook.ts";
 import { plan } from "../../src/passes/plan.ts";
 import { retain } from "../../src/passes/retain.ts";
 import { addSchedule } from "../support/rows.ts";
@@ -63,11 +63,11 @@ describe("who enters a schedule", () => {
     expect(await entries()).toEqual(minute("12:00:00"));
     await fireAt("12:00:00.010");
     expect(await entries()).toEqual(minute("12:01:00"));
-    const agenda = new Agenda();
+    const outlook = new Outlook();
     service.setNow(at("12:00:59"));
-    while ((await fireOnTime(service.deps, agenda)).full);
+    while ((await fireOnTime(service.deps, outlook)).full);
     service.setNow(at("12:01:00.005"));
-    expect(await fireOnTime(service.deps, agenda)).toMatchObject({ fired: 250, full: false });
+    expect(await fireOnTime(service.deps, outlook)).toMatchObject({ fired: 250, full: false });
     expect(await entries()).toEqual(minute("12:02:00"));
   });
 
@@ -187,13 +187,13 @@ describe("what cannot fire now", () => {
     service.setNow(at("11:59:30"));
     await many(30);
     service.setNow(at("11:59:55"));
-    const agenda = new Agenda();
-    while ((await fireOnTime(service.deps, agenda)).full);
+    const outlook = new Outlook();
+    while ((await fireOnTime(service.deps, outlook)).full);
     await service.rows("UPDATE schedules SET consecutive_failures = 1 WHERE name IN ('many 7', 'many 8')");
     service.setNow(at("12:00:00.005"));
     let fired = 0;
     for (let pass = 0; pass < 2; pass += 1) {
-      const result = await fireOnTime(service.deps, agenda);
+      const result = await fireOnTime(service.deps, outlook);
       await result.published;
       fired += result.fired;
     }
@@ -207,15 +207,39 @@ describe("what cannot fire now", () => {
     await service.rows("UPDATE schedules SET next_run_at = NULL WHERE id = $1", [id]);
     await service.rows("UPDATE schedules SET next_run_at = '2026-03-01T12:00:00Z' WHERE id = $1", [id]);
     expect(await entries()).toHaveLength(2);
-    const agenda = new Agenda();
+    const outlook = new Outlook();
     service.setNow(at("11:59:55"));
-    while ((await fireOnTime(service.deps, agenda)).full);
+    while ((await fireOnTime(service.deps, outlook)).full);
     service.setNow(at("12:00:00.005"));
-    expect(await fireOnTime(service.deps, agenda)).toMatchObject({ fired: 1 });
-    while ((await fireOnTime(service.deps, agenda)).full);
+    expect(await fireOnTime(service.deps, outlook)).toMatchObject({ fired: 1 });
+    while ((await fireOnTime(service.deps, outlook)).full);
     expect(await started()).toEqual(["12:00:00"]);
     expect((await entries()).map((entry) => entry.at)).toEqual(["12:01:00.000"]);
   });
+});
+
+test("an instant without end, written by hand, keeps nobody else from firing", async () => {
+  await planned({ name: "first" });
+  await planned({ name: "last" });
+  await service.rows("UPDATE schedules SET next_run_at = '-infinity' WHERE name = 'first'");
+  await service.rows("UPDATE schedules SET next_run_at = 'infinity' WHERE name = 'last'");
+  const outlook = new Outlook();
+  service.setNow(at("11:59:59"));
+  while ((await fireOnTime(service.deps, outlook)).full);
+  await planned({ name: "between", cron_expression: "*/5 * * * *" }, "12:00:00");
+  service.setNow(at("12:05:00.005"));
+  let fired = 0;
+  for (let full = true; full; ) {
+    const result = await fireOnTime(service.deps, outlook);
+    fired += result.fired;
+    full = result.full;
+  }
+  expect(fired).toBe(1);
+  expect(await service.rows("SELECT name, problem IS NULL AS fine FROM schedules ORDER BY name")).toEqual([
+    { name: "between", fine: true },
+    { name: "first", fine: false },
+    { name: "last", fine: true },
+  ]);
 });
 
 test("what was written while triggers were off is found by the daily clean-up", async () => {

@@ -4,12 +4,12 @@ import { connect, type Database } from "../../src/database/connection.ts";
 import type { Deps } from "../../src/deps.ts";
 import { type Broker, createBroker } from "../../src/messaging/broker.ts";
 import { buildTopology, names } from "../../src/messaging/topology.ts";
-import { Agenda } from "../../src/passes/agenda.ts";
 import { dispatch } from "../../src/passes/dispatch.ts";
 import { expand } from "../../src/passes/expand.ts";
 import { fire } from "../../src/passes/fire.ts";
 import { fireOnTime } from "../../src/passes/fire-foreseen.ts";
 import { ingest } from "../../src/passes/ingest.ts";
+import { Outlook } from "../../src/passes/outlook.ts";
 import { plan } from "../../src/passes/plan.ts";
 import { relay } from "../../src/passes/relay.ts";
 import { supervise } from "../../src/passes/supervise.ts";
@@ -148,13 +148,13 @@ async function fireAll(): Promise<void> {
 test(`${RUNS} fired schedules that were foreseen`, async () => {
   await schedules("skip");
   await makeDue("1 s");
-  const agenda = new Agenda();
+  const outlook = new Outlook();
   let next_in_ms: number | null = null;
-  for (let full = true; full; ) ({ full, next_in_ms } = await fireOnTime(deps, agenda));
+  for (let full = true; full; ) ({ full, next_in_ms } = await fireOnTime(deps, outlook));
   await deps.clock.sleep(next_in_ms! + 2);
   expect(
     await cost(async () => {
-      const result = await fireOnTime(deps, agenda, RUNS);
+      const result = await fireOnTime(deps, outlook, RUNS);
       await result.published;
       expect(result.fired).toBe(RUNS);
     }),
@@ -238,7 +238,7 @@ test(`every pass with nothing to do, among ${RUNS} schedules and as many runs th
   await service.rows("UPDATE runs SET status = 'completed', completed_at = now(), deadline_at = NULL");
   const rowsRead = () => perTable<{ rows: number }>("seq_tup_read + idx_tup_fetch AS rows");
   const before = await rowsRead();
-  await fireOnTime(deps, new Agenda());
+  await fireOnTime(deps, new Outlook());
   for (const pass of [plan, dispatch, expand, relay]) await pass(deps);
   await supervise(deps, { id: deps.instance, version: "0", broker: "connected", passes: {} });
   const after = await rowsRead();

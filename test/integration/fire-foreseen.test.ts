@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { setSetting } from "../../src/database/settings.ts";
 import type { Deps } from "../../src/deps.ts";
-import { Agenda } from "../../src/passes/agenda.ts";
 import { fire } from "../../src/passes/fire.ts";
 import { batchSize, fireOnTime } from "../../src/passes/fire-foreseen.ts";
+import { Outlook } from "../../src/passes/outlook.ts";
 import { plan } from "../../src/passes/plan.ts";
 import { startTestConsumer, type TestConsumer } from "../support/consumer.ts";
 import { addSchedule } from "../support/rows.ts";
@@ -11,7 +11,7 @@ import { startTestService, type TestService } from "../support/service.ts";
 
 let service: TestService;
 let consumer: TestConsumer;
-let agenda: Agenda;
+let outlook: Outlook;
 
 beforeAll(async () => {
   service = await startTestService();
@@ -27,7 +27,7 @@ beforeEach(async () => {
   await service.rows("TRUNCATE agenda, runs, leases, outbox, run_attempts, settings");
   await service.rows("UPDATE pools SET max_in_flight = NULL, drained = false");
   consumer.triggers.length = 0;
-  agenda = new Agenda();
+  outlook = new Outlook();
 });
 
 const NOON = Date.parse("2026-03-01T12:00:00Z");
@@ -40,7 +40,7 @@ async function planned(columns: Record<string, unknown> = {}) {
 }
 
 /** Runs the pass as its loop does, until it would sleep. */
-async function turn(at: number, deps: Deps = service.deps, its = agenda) {
+async function turn(at: number, deps: Deps = service.deps, its = outlook) {
   service.setNow(at);
   let fired = 0;
   for (;;) {
@@ -152,7 +152,7 @@ describe("what was foreseen", () => {
     const claims: number[] = [];
     for (let second = 0; second < 4; second += 1) {
       service.setNow(NOON + second * 1_000);
-      const fired = async () => expect((await fireOnTime(service.deps, agenda)).fired).toBe(1);
+      const fired = async () => expect((await fireOnTime(service.deps, outlook)).fired).toBe(1);
       claims.push(await claimsDuring(fired));
     }
     expect(claims).toEqual([1, 1, 0, 0]);
@@ -167,10 +167,10 @@ describe("what was foreseen", () => {
     );
     while ((await plan(service.deps)).planned > 0);
     await turn(NOON - 1_000);
-    const { foreseen } = agenda.takeDue(NOON, 5_000);
+    const { foreseen } = outlook.takeDue(NOON, 5_000);
     expect(foreseen).toHaveLength(1_300);
     expect(new Set(foreseen.map(({ schedule }) => schedule.id)).size).toBe(1_300);
-    agenda = new Agenda();
+    outlook = new Outlook();
     await turn(NOON - 900);
     const claims = await claimsDuring(() => turn(NOON));
     expect(claims).toBe(0);
@@ -186,7 +186,7 @@ describe("what was foreseen", () => {
     service.setNow(NOON - 30_000);
     for (let index = 0; index < 120; index += 1) await addSchedule(service, { name: `many ${index}` });
     await plan(service.deps);
-    const theirs = new Agenda();
+    const theirs = new Outlook();
     other.setNow(NOON - 1_000);
     await turn(NOON - 1_000);
     await turn(NOON - 1_000, other.deps, theirs);
@@ -256,7 +256,7 @@ describe("what has changed since it was foreseen", () => {
     await planned({ overlap: "allow" });
     await turn(NOON);
     await service.rows("UPDATE schedules SET next_run_at = '2026-03-01T12:00:00Z'");
-    agenda = new Agenda();
+    outlook = new Outlook();
     await turn(NOON - 1);
     expect((await turn(NOON + 20)).fired).toBe(0);
     expect(await runs()).toHaveLength(1);
@@ -289,23 +289,23 @@ test("a batch is a twentieth of what is due, and has a least and a most", () => 
   expect([1, 10_000, 15_001, 20_000, 1_000_000].map(batchSize)).toEqual([500, 500, 751, 1_000, 1_000]);
 });
 
-test("an agenda has room for so many and no more; the rest is claimed", async () => {
+test("an outlook has room for so many and no more; the rest is claimed", async () => {
   for (let index = 0; index < 30; index += 1) await planned({ name: `many ${index}` });
-  agenda = new Agenda({ room: 10 * 2_048 });
+  outlook = new Outlook({ room: 10 * 2_048 });
   await turn(NOON - 1_000);
-  expect(agenda.full).toBe(true);
+  expect(outlook.full).toBe(true);
   await turn(NOON);
-  expect(agenda.full).toBe(false);
+  expect(outlook.full).toBe(false);
   expect(await service.rows("SELECT count(*)::int AS n FROM runs WHERE status = 'dispatched'")).toEqual([{ n: 30 }]);
 });
 
-test("without a broker it is claimed, and the agenda does not fill up", async () => {
+test("without a broker it is claimed, and the outlook does not fill up", async () => {
   for (let index = 0; index < 10; index += 1) await planned({ name: `many ${index}` });
-  agenda = new Agenda({ room: 10 * 1_200 });
+  outlook = new Outlook({ room: 10 * 1_200 });
   await turn(NOON - 1_000);
-  expect(agenda.full).toBe(true);
+  expect(outlook.full).toBe(true);
   const away = { ...service.deps, publisher: { ...service.deps.publisher, ready: false } };
   await turn(NOON, away);
-  expect(agenda.full).toBe(false);
+  expect(outlook.full).toBe(false);
   expect(await service.rows("SELECT count(*)::int AS n FROM runs WHERE status = 'pending'")).toEqual([{ n: 10 }]);
 });

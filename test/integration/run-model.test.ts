@@ -8,11 +8,11 @@ import { setSetting } from "../../src/database/settings.ts";
 import { requestCancel } from "../../src/database/waiting-runs.ts";
 import type { Deps } from "../../src/deps.ts";
 import type { Outcome } from "../../src/messaging/outgoing.ts";
-import { Agenda } from "../../src/passes/agenda.ts";
 import { dispatch } from "../../src/passes/dispatch.ts";
 import { expand } from "../../src/passes/expand.ts";
 import { fireOnTime } from "../../src/passes/fire-foreseen.ts";
 import { ingest } from "../../src/passes/ingest.ts";
+import { Outlook } from "../../src/passes/outlook.ts";
 import { supervise } from "../../src/passes/supervise.ts";
 import { Conflict } from "../../src/schedule/errors.ts";
 import { delivery, type Life, NOON, startLife } from "../support/life.ts";
@@ -113,7 +113,7 @@ let schedules: string[];
 let now: number;
 
 async function begin() {
-  agendas.clear();
+  outlooks.clear();
   await life.reset();
   await life.service.rows("TRUNCATE moves");
   // Some things are broken from the beginning, so that holds and probes happen in short histories as well.
@@ -147,11 +147,11 @@ function setNow(instant: number) {
 }
 
 /** Looks an hour ahead, so that much can happen between what is foreseen and its instant. */
-const agendas = new Map<string, Agenda>();
-function agendaOf({ instance }: Deps): Agenda {
-  const agenda = agendas.get(instance) ?? new Agenda({ horizon_ms: 3_600_000 });
-  agendas.set(instance, agenda);
-  return agenda;
+const outlooks = new Map<string, Outlook>();
+function outlookOf({ instance }: Deps): Outlook {
+  const outlook = outlooks.get(instance) ?? new Outlook({ horizon_ms: 3_600_000 });
+  outlooks.set(instance, outlook);
+  return outlook;
 }
 
 function answering(deps: Deps, outcomes: readonly Outcome[]): Deps {
@@ -177,7 +177,7 @@ async function act(real: Deps, runs: readonly RunRow[], each: Op): Promise<void>
     case "time":
       return setNow(now + each.seconds * 1_000);
     case "fire":
-      return (await fireOnTime(deps, agendaOf(real), 5)).published;
+      return (await fireOnTime(deps, outlookOf(real), 5)).published;
     case "expand":
       return void (await expand(deps, 2));
     case "supervise":

@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { markForPlanning } from "../../src/database/planning.ts";
-import { Agenda } from "../../src/passes/agenda.ts";
 import { fireOnTime } from "../../src/passes/fire-foreseen.ts";
+import { Outlook } from "../../src/passes/outlook.ts";
 import { plan } from "../../src/passes/plan.ts";
 import { addSchedule } from "../support/rows.ts";
 import { startTestService, type TestService } from "../support/service.ts";
@@ -110,10 +110,10 @@ const columns = ({ kind, minutes }: Timing) => ({
 });
 
 /** Looks an hour ahead, so that every edit meets what was foreseen before it. */
-let agenda: Agenda;
+let outlook: Outlook;
 async function fireOrLook(): Promise<void> {
   for (;;) {
-    const result = await fireOnTime(service.deps, agenda);
+    const result = await fireOnTime(service.deps, outlook);
     await result.published;
     if (!result.full) return;
   }
@@ -181,7 +181,7 @@ test("every instant that was due has one row, and no other has one", async () =>
       service.setNow(now);
       await addSchedule(service, { name: "it", catchup, overlap: "allow", ...columns(first) });
       const model = new Model(now, first);
-      agenda = new Agenda({ horizon_ms: 3_600_000 });
+      outlook = new Outlook({ horizon_ms: 3_600_000 });
       for (const next of [...steps, { do: "plan" }, { do: "fire" }, { do: "fire" }] as Step[]) {
         if (next.do === "wait") now += next.seconds * 1_000;
         service.setNow(now);

@@ -4,7 +4,7 @@ import { type Instant, toPostgresOrNull } from "../schedule/instant.ts";
 import { decideOccurrences, type Occurrence } from "../schedule/occurrences.ts";
 import { runTraceparent } from "../schedule/run-id.ts";
 
-/** An entry of the agenda's table, and what of it was foreseen. */
+/** An entry of the agenda, and what of it was foreseen. */
 interface Slot {
   readonly id: string;
   readonly next_run_at: Instant;
@@ -28,7 +28,7 @@ export interface Foreseen {
 }
 
 /**
- * What an agenda may hold, in characters of payload and a flat charge for each schedule (measured: 1,120 bytes of heap
+ * What an outlook may hold, in characters of payload and a flat charge for each schedule (measured: 1,120 bytes of heap
  * each): with payloads of a hundred bytes 50,000 schedules.
  */
 const ROOM = 64 * 1024 * 1024;
@@ -42,10 +42,10 @@ const HORIZON_MS = 10_000;
 const PUNCTUAL_MS = 60_000;
 
 /**
- * The next seconds of the table `agenda`, with what will become of each schedule decided ahead. Only ever a shortcut: what is
+ * The next seconds of the agenda, with what will become of each schedule decided ahead. Only ever a shortcut: what is
  * on it and has changed is not fired from it, and what is missing from it is found by fire when it is due.
  */
-export class Agenda {
+export class Outlook {
   readonly horizon_ms: number;
   readonly #room: number;
   /** Up to this instant schedules have been read, or are being read; `lookAhead` moves it. */
@@ -74,7 +74,7 @@ export class Agenda {
     return this.#held >= this.#room;
   }
 
-  /** Puts a schedule on the agenda by its entry there, unless what becomes of it can only be decided when it is due. */
+  /** Takes a schedule up by its entry in the agenda, unless what becomes of it can only be decided when it is due. */
   add(schedule: SoonDue, entry: string): void {
     const { next_run_at } = schedule;
     if (next_run_at > this.until || this.full) return;
@@ -120,18 +120,18 @@ export class Agenda {
     let count = 0;
     for (let [due] = this.#instants; due !== undefined && due <= now && count < least; [due] = this.#instants) {
       const slots = this.#slots.get(due)!;
-      // From anywhere: instances that are up to the same burst must not meet at each batch.
-      const from = Math.floor(Math.random() * slots.length);
       while (slots.length > 0 && count < least) {
-        const [slot] = slots.splice(from % slots.length, 1);
-        entries.push(slot!);
-        count += slot!.foreseen.length;
-        for (const foreseen of slot!.foreseen) this.#held -= charge(foreseen);
+        // From anywhere: instances that are up to the same burst must not meet at each batch.
+        const from = Math.floor(Math.random() * slots.length);
+        let end = from;
+        for (; end < slots.length && count < least; end += 1) count += slots[end]!.foreseen.length;
+        entries.push(...slots.splice(from, end - from));
       }
       if (slots.length > 0) break;
       this.#slots.delete(due);
       this.#instants.shift();
     }
+    for (const { foreseen } of entries) for (const each of foreseen) this.#held -= charge(each);
     const [next] = this.#instants;
     this.rest_due_at = count > 0 && next !== undefined && next <= now ? now : null;
     const punctual = entries.filter(({ next_run_at }) => next_run_at >= now - PUNCTUAL_MS);
