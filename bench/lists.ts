@@ -36,13 +36,13 @@ async function fill(): Promise<void> {
   await sql("ALTER TABLE schedules DISABLE TRIGGER USER");
   await sql(
     `INSERT INTO schedules (id, name, kind, cron_expression, action, payload, labels, enabled, paused_until, problem,
-       needs_planning, next_run_at, resolved, webhook_pattern, description)
+       needs_planning, next_run_at, not_due, resolved, webhook_pattern, description)
      SELECT md5('s' || n)::uuid, 'schedule ' || lpad(n::text, 6, '0'), CASE WHEN n % 5000 = 7 THEN 'calendar' ELSE 'cron' END,
        '0 * * * *', CASE WHEN n % 10000 = 3 THEN 'rare.action' ELSE 'action.' || n % 20 END, '{"source": "stratninja"}',
        CASE WHEN n % 10 = 0 THEN jsonb_build_object('team', 'team-' || n % 1000)
          WHEN n % 10 < 6 THEN '{"tier": "common"}' ELSE '{}' END,
        n % 9000 <> 5, CASE WHEN n % 9000 = 6 THEN 'infinity'::timestamptz END,
-       CASE WHEN n % 9000 = 8 THEN 'the payload is wrong' END, false, now() + n * interval '1 second',
+       CASE WHEN n % 9000 = 8 THEN 'the payload is wrong' END, false, now() + n * interval '1 second', false,
        jsonb_build_object('priority', CASE WHEN n % 10000 = 1 THEN 1 ELSE 2 END,
          'pool', CASE WHEN n % 10000 = 2 THEN 'rare' ELSE 'default' END),
        CASE WHEN n % 9000 = 9 THEN 'github/push' END, CASE WHEN n % 9000 = 10 THEN 'holds a needle' END

@@ -1,10 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { fire } from "../src/passes/fire.ts";
 import { fireOnTime } from "../src/passes/fire-foreseen.ts";
-import { Outlook } from "../src/passes/outlook.ts";
 import { cores, cpuSeconds, residentMegabytes } from "./support/cpu.ts";
 import { connected, freshDatabase, insertPlannedSchedules, MAKE_DUE } from "./support/databases.ts";
-import { allFired, milliseconds, openPasses, type Passes } from "./support/passes.ts";
+import { AHEAD_MS, allFired, lookedAhead, milliseconds, openPasses, type Passes } from "./support/passes.ts";
 import { report } from "./support/report.ts";
 import { startService } from "./support/service.ts";
 import { startServices } from "./support/services.ts";
@@ -20,8 +19,6 @@ const ROUNDS = Number(process.argv[3] ?? 25);
 const SIZES = [1_000, 10_000, 100_000, 1_000_000].filter((size) => size <= MOST);
 const DUE = 1_000;
 const WARM_UP = 5;
-/** Ample time to look ahead. */
-const AHEAD_MS = 500;
 const IDLE_SECONDS = 35;
 
 const services = await startServices();
@@ -35,7 +32,7 @@ try {
   for (let round = -WARM_UP; round < ROUNDS; round += 1) {
     for (const { passes, size, foreseen, claimed } of databases) {
       await makeDue(passes, size, AHEAD_MS);
-      const outlook = await lookedAhead(passes);
+      const outlook = await lookedAhead(passes.deps);
       const ahead = await milliseconds(() => allFired(fireOnTime(passes.deps, outlook, DUE), DUE));
       await makeDue(passes, size, 0);
       const late = await milliseconds(() => allFired(fire(passes.deps, DUE), DUE));
@@ -77,15 +74,6 @@ async function makeDue({ database }: Passes, size: number, in_ms: number): Promi
     );
     await tx.query(MAKE_DUE, [drawn.map(({ id }) => id), in_ms]);
   });
-}
-
-/** What the service has done by the instant. */
-async function lookedAhead({ deps }: Passes): Promise<Outlook> {
-  const outlook = new Outlook();
-  let result = await fireOnTime(deps, outlook);
-  while (result.full) result = await fireOnTime(deps, outlook);
-  await sleep(result.next_in_ms! + 2);
-  return outlook;
 }
 
 async function serve(url: string): Promise<void> {

@@ -5,11 +5,13 @@ CREATE TABLE "agenda" (
 	"next_run_at" timestamp (3) with time zone NOT NULL,
 	"id" uuid DEFAULT gen_random_uuid() NOT NULL,
 	"schedule_ids" uuid[] NOT NULL,
-	CONSTRAINT "agenda_next_run_at_id_pk" PRIMARY KEY("next_run_at","id")
+	CONSTRAINT "agenda_next_run_at_id_pk" PRIMARY KEY("next_run_at","id"),
+	CONSTRAINT "agenda_schedules" CHECK (cardinality(schedule_ids) > 0)
 );
 --> statement-breakpoint
 -- What has passed lies before what is due next: few of them are to be walked over.
-ALTER TABLE "agenda" SET (autovacuum_vacuum_scale_factor = 0.02);
+-- Its file does not shrink: that would take a lock which fire waits for.
+ALTER TABLE "agenda" SET (autovacuum_vacuum_scale_factor = 0.02, vacuum_truncate = off);
 --> statement-breakpoint
 COMMENT ON TABLE agenda IS
   'Kept by the service: which schedules are to be looked at when. A hint: what is due is what schedules.next_run_at says.';
@@ -24,12 +26,16 @@ DROP INDEX "schedules_due";
 --> statement-breakpoint
 DROP INDEX "schedules_not_due";
 --> statement-breakpoint
--- Room for a version of two rows of a page; the next one finds the room of those before it.
+-- Room for a version of two rows of a page; the next one finds the room of those before it. What is there is not written anew.
 ALTER TABLE "schedules" SET (fillfactor = 80);
 --> statement-breakpoint
 ALTER TABLE "schedules" ADD COLUMN "entered_by" xid8;
 --> statement-breakpoint
-ALTER TABLE "schedules" ADD COLUMN "not_due" boolean DEFAULT true NOT NULL;
+ALTER TABLE "schedules" ADD COLUMN "not_due" boolean DEFAULT false NOT NULL;
+--> statement-breakpoint
+UPDATE schedules SET not_due = true WHERE next_run_at IS NULL;
+--> statement-breakpoint
+ALTER TABLE "schedules" ALTER COLUMN "not_due" SET DEFAULT true;
 --> statement-breakpoint
 CREATE INDEX "schedules_not_due" ON "schedules" USING btree ("name") WHERE not_due;
 --> statement-breakpoint
@@ -44,11 +50,10 @@ FROM (SELECT id, next_run_at, (row_number() OVER (PARTITION BY next_run_at ORDER
       FROM schedules WHERE next_run_at IS NOT NULL) AS s
 GROUP BY next_run_at, entry;
 --> statement-breakpoint
-UPDATE schedules SET not_due = false WHERE next_run_at IS NOT NULL;
---> statement-breakpoint
 -- Whoever writes next_run_at without saying that it has entered it (an administrator, a version of the service from before this
 -- table, a command that moves one schedule) need not know about the agenda. A transaction says so by its id, once for a row: a
--- tool that writes a whole row back, as it was read, says nothing.
+-- tool that writes a whole row back, as it was read, says nothing. Fire takes a schedule that is to be planned off the agenda when
+-- it is due, so one that somebody else has planned is entered again, though it is due when it was.
 CREATE FUNCTION pocketwatch_enter_in_agenda() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
   IF NEW.next_run_at IS NOT NULL THEN
@@ -68,9 +73,10 @@ END
 $$;
 --> statement-breakpoint
 CREATE TRIGGER schedules_on_agenda
-  BEFORE UPDATE OF next_run_at ON schedules
-  FOR EACH ROW WHEN (NEW.next_run_at IS DISTINCT FROM OLD.next_run_at AND (
-    NEW.entered_by IS NOT DISTINCT FROM OLD.entered_by OR NEW.entered_by IS DISTINCT FROM pg_current_xact_id()))
+  BEFORE UPDATE OF next_run_at, needs_planning ON schedules
+  FOR EACH ROW WHEN (
+    (NEW.next_run_at IS DISTINCT FROM OLD.next_run_at OR (OLD.needs_planning AND NOT NEW.needs_planning))
+    AND (NEW.entered_by IS NOT DISTINCT FROM OLD.entered_by OR NEW.entered_by IS DISTINCT FROM pg_current_xact_id()))
   EXECUTE FUNCTION pocketwatch_enter_in_agenda();
 --> statement-breakpoint
 COMMENT ON TRIGGER schedules_on_agenda ON schedules IS 'A next_run_at that is written by hand is entered in the agenda.';
@@ -149,7 +155,8 @@ BEGIN
 END
 $$;
 --> statement-breakpoint
--- As in 0004, but that schedules to be fired are looked up by the agenda.
+-- As in 0004, but that schedules to be fired are looked up by the agenda, where one that somebody holds stands up to three seconds
+-- ahead.
 CREATE OR REPLACE VIEW due_now AS
 WITH service AS MATERIALIZED (
   SELECT coalesce(bool_or(last_seen_at > pocketwatch_now() - interval '2 minutes'), false) AS alive,
@@ -173,7 +180,8 @@ UNION ALL
   SELECT s.name, NULL, NULL, s.action, s.next_run_at, s.resolved->>'pool', (s.resolved->>'priority')::smallint,
     CASE WHEN service.alive THEN 'to be fired' END
   FROM schedules s, service
-  WHERE s.id IN (SELECT unnest(a.schedule_ids) FROM agenda a WHERE a.next_run_at <= pocketwatch_now())
+  WHERE s.id IN (
+      SELECT unnest(a.schedule_ids) FROM agenda a WHERE a.next_run_at <= pocketwatch_now() + interval '3 seconds')
     AND s.next_run_at <= pocketwatch_now() AND s.enabled AND NOT s.needs_planning
 UNION ALL
   SELECT r.schedule_name, r.id, r.target, r.action, r.scheduled_for, r.pool, r.priority,

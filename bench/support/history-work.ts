@@ -6,11 +6,12 @@ import { listSchedules } from "../../src/database/schedule-queries.ts";
 import { statistics } from "../../src/database/statistics.ts";
 import { dispatch } from "../../src/passes/dispatch.ts";
 import { fire } from "../../src/passes/fire.ts";
+import { fireOnTime } from "../../src/passes/fire-foreseen.ts";
 import { ingest } from "../../src/passes/ingest.ts";
 import { supervise } from "../../src/passes/supervise.ts";
 import { MAKE_DUE, scheduleId } from "./databases.ts";
 import { SCHEDULES } from "./history.ts";
-import { allFired, milliseconds, openPasses, type Passes } from "./passes.ts";
+import { AHEAD_MS, allFired, lookedAhead, milliseconds, openPasses, type Passes } from "./passes.ts";
 import { statusDelivery } from "./status-delivery.ts";
 
 const DUE = 1_000;
@@ -50,9 +51,20 @@ async function* oneRound(passes: Passes, round: number): AsyncGenerator<[string,
     name,
     await milliseconds(work),
   ];
-  await endAll(passes);
-  await makeDue(passes, round);
-  yield await timed("fire, 1,000 due", () => allFired(fire(deps, DUE), DUE));
+  // Those that fire again and again between two checkpoints, and those that do so less often than there are checkpoints: the
+  // first run of each after one makes Postgres log a page of runs_schedule.
+  for (const [which, first] of [
+    ["the same ones each time", 0],
+    ["others each time", round * 7_919 + 50],
+  ] as const) {
+    await endAll(passes);
+    await makeDue(passes, first, AHEAD_MS);
+    const outlook = await lookedAhead(deps);
+    yield await timed(`fire, 1,000 due, foreseen, ${which}`, () => allFired(fireOnTime(deps, outlook, DUE), DUE));
+    await endAll(passes);
+    await makeDue(passes, first + 7, 0);
+    yield await timed(`fire, 1,000 due, claimed, ${which}`, () => allFired(fire(deps, DUE), DUE));
+  }
   const ids = await dispatchedRuns(passes);
   for (const status of ["started", "completed"]) {
     yield await timed(`ingest, 1,000 ${status}`, async () => {
@@ -105,10 +117,10 @@ async function endAll({ database }: Passes): Promise<void> {
   );
 }
 
-/** Other schedules each round, spread over all. */
-async function makeDue({ database }: Passes, round: number): Promise<void> {
-  const ids = Array.from({ length: DUE }, (_, index) => scheduleId((index * 97 + round * 7_919) % SCHEDULES));
-  await database.query(MAKE_DUE, [ids, 0]);
+/** A thousand of the schedules, spread over all. */
+async function makeDue({ database }: Passes, first: number, in_ms: number): Promise<void> {
+  const ids = Array.from({ length: DUE }, (_, index) => scheduleId((index * 97 + first) % SCHEDULES));
+  await database.query(MAKE_DUE, [ids, in_ms]);
 }
 
 async function dispatchedRuns({ database }: Passes): Promise<string[]> {

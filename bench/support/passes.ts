@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { pino } from "pino";
 import { type ActionRegistry, loadActions } from "../../src/contracts/action-registry.ts";
@@ -5,6 +6,8 @@ import { connect, type Database } from "../../src/database/connection.ts";
 import { ensurePools } from "../../src/database/pools.ts";
 import type { Deps } from "../../src/deps.ts";
 import type { FireResult } from "../../src/passes/fire.ts";
+import { fireOnTime } from "../../src/passes/fire-foreseen.ts";
+import { Outlook } from "../../src/passes/outlook.ts";
 import { plan } from "../../src/passes/plan.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { createMetrics } from "../../src/runtime/metrics.ts";
@@ -56,6 +59,18 @@ export async function allFired(pass: Promise<FireResult>, due: number): Promise<
   const { fired, published } = await pass;
   await published;
   if (fired !== due) throw new Error(`${fired} of ${due} schedules fired`);
+}
+
+/** Ample time to look ahead. */
+export const AHEAD_MS = 500;
+
+/** What the service has done by the instant of schedules that are due within `AHEAD_MS`. */
+export async function lookedAhead(deps: Deps): Promise<Outlook> {
+  const outlook = new Outlook();
+  let result = await fireOnTime(deps, outlook);
+  while (result.full) result = await fireOnTime(deps, outlook);
+  await sleep(result.next_in_ms! + 2);
+  return outlook;
 }
 
 /** Plans everything that waits for it. */

@@ -64,28 +64,6 @@ export async function putBack(tx: Tx, schedules: readonly string[], in_ms: numbe
   if (schedules.length > 0) await tx.query(PUT_BACK, [schedules, in_ms]);
 }
 
-const ENTER_FORGOTTEN: Statement = {
-  name: "enter_forgotten",
-  text: `
-    WITH forgotten AS (
-      SELECT id FROM (SELECT * FROM schedules WHERE $1::uuid IS NULL OR id > $1 ORDER BY id LIMIT $2) AS chunk
-      WHERE next_run_at < pocketwatch_now() - interval '1 hour' AND enabled AND NOT needs_planning
-    ), entered AS (
-      INSERT INTO agenda (next_run_at, schedule_ids)
-      SELECT pocketwatch_now(), array_agg(id) FROM forgotten HAVING count(*) > 0
-    )
-    SELECT id FROM forgotten`,
-};
-
-/**
- * Enters those of the next `chunk` schedules that should have fired an hour ago: the agenda does not know them, since somebody
- * wrote with triggers off or emptied it; or fire is far behind, and passes them over the second time.
- * @returns how many
- */
-export async function enterForgotten(tx: Tx, after: string | null, chunk: number): Promise<number> {
-  return (await tx.query(ENTER_FORGOTTEN, [after, chunk])).length;
-}
-
 const SOON_DUE: Statement = {
   name: "soon_due",
   text: `
@@ -117,17 +95,18 @@ export function findSoonDue(
   return database.query(SOON_DUE, [toPostgres(from), toPostgres(until), schedules]);
 }
 
-/** Whether schedule `s` is to be fired now, by the agenda. */
-export const DUE = `s.id IN (SELECT unnest(a.schedule_ids) FROM agenda a WHERE a.next_run_at <= pocketwatch_now())
-  AND s.next_run_at <= pocketwatch_now() AND s.enabled AND NOT s.needs_planning`;
-
-/** When the schedule that has been due for longest was, to within the few ms by which one may be looked at later; NULL: none is. */
-export const OLDEST_DUE = `(
-  SELECT s.next_run_at
-  FROM (SELECT schedule_ids FROM agenda WHERE next_run_at <= pocketwatch_now() ORDER BY next_run_at, id) AS a,
-    unnest(a.schedule_ids) AS e (id), schedules s
-  WHERE s.id = e.id AND s.next_run_at <= pocketwatch_now() AND s.enabled AND NOT s.needs_planning
-  LIMIT 1)`;
+/**
+ * The schedules `s` that are to be fired now, as a table, of a backlog the first so many. What is held by somebody stands up to three
+ * seconds ahead, to be looked at again.
+ */
+export const dueSchedules = (most: number) => `(
+  SELECT s.* FROM schedules s
+  WHERE s.id IN (
+      SELECT e.id
+      FROM (SELECT schedule_ids FROM agenda WHERE next_run_at <= pocketwatch_now() + interval '3 seconds'
+            ORDER BY next_run_at, id LIMIT ${most}) AS a, unnest(a.schedule_ids) AS e (id)
+      LIMIT ${most})
+    AND s.next_run_at <= pocketwatch_now() AND s.enabled AND NOT s.needs_planning)`;
 
 // Not as an interval: before Postgres 17 nothing could be subtracted from an infinite instant, which somebody may have written.
 export const NEXT_DUE_IN = `(

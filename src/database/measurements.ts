@@ -1,4 +1,4 @@
-import { OLDEST_DUE } from "./agenda-entries.ts";
+import { dueSchedules } from "./agenda-entries.ts";
 import type { Statement, Tx } from "./connection.ts";
 import { IMPLIED, STATE } from "./schedule-queries.ts";
 import { HELD } from "./settings.ts";
@@ -25,7 +25,8 @@ const OPEN: Statement = {
   name: "measure_open",
   text: `
     SELECT ${HELD} AS drained,
-      coalesce(extract(epoch FROM pocketwatch_now() - ${OLDEST_DUE}), 0)::double precision AS overdue_seconds,
+      (SELECT coalesce(extract(epoch FROM pocketwatch_now()) - extract(epoch FROM min(next_run_at)), 0)::double precision
+       FROM ${dueSchedules(MOST_COUNTED)} AS s) AS overdue_seconds,
       ${most("FROM runs WHERE status = 'waiting' AND parent_run_id IS NULL")} AS waiting,
       ${most("FROM leases")} AS leases,
       ${most("FROM outbox")} AS outbox,

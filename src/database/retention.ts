@@ -1,3 +1,4 @@
+import type { AgendaPlace } from "./agenda-upkeep.ts";
 import type { Statement, Tx } from "./connection.ts";
 import { sqlIdAt } from "./least-id.ts";
 
@@ -6,13 +7,13 @@ const CLAIM: Statement = {
   text: `
     INSERT INTO settings (key, value) VALUES ('retention', jsonb_build_object('cursor', NULL, 'finished_at', NULL))
     ON CONFLICT (key) DO UPDATE SET updated_at = clock_timestamp()
-    RETURNING value->>'cursor' AS cursor,
+    RETURNING value->>'cursor' AS cursor, value->'swept' AS swept,
       extract(epoch FROM pocketwatch_now() - (value->>'finished_at')::timestamptz)::double precision * 1000 AS finished_ago_ms`,
 };
 const PROGRESS: Statement = {
   name: "note_retention",
   text: `
-    UPDATE settings SET value = jsonb_build_object('cursor', $1::uuid, 'finished_at',
+    UPDATE settings SET value = jsonb_build_object('cursor', $1::uuid, 'swept', $2::jsonb, 'finished_at',
       CASE WHEN $1::uuid IS NULL THEN to_jsonb(pocketwatch_now()) ELSE value->'finished_at' END)
     WHERE key = 'retention'`,
 };
@@ -20,6 +21,8 @@ const PROGRESS: Statement = {
 export interface RetentionState {
   /** Schedules up to this id have been trimmed in the round under way; null: no round is. */
   readonly cursor: string | null;
+  /** The agenda has been swept up to here. */
+  readonly swept: AgendaPlace | null;
   readonly finished_ago_ms: number | null;
 }
 
@@ -29,9 +32,9 @@ export async function claimRetention(tx: Tx): Promise<RetentionState> {
   return row!;
 }
 
-/** `null`: the round is finished. */
-export async function noteRetention(tx: Tx, cursor: string | null): Promise<void> {
-  await tx.query(PROGRESS, [cursor]);
+/** `cursor` null: the round is finished. */
+export async function noteRetention(tx: Tx, cursor: string | null, swept: AgendaPlace | null): Promise<void> {
+  await tx.query(PROGRESS, [cursor, swept === null ? null : JSON.stringify(swept)]);
 }
 
 // Children go with their parent, attempts with their run; unfinished runs stay whatever their age, and so do the

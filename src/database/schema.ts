@@ -185,7 +185,10 @@ export const agenda = pgTable(
     id: uuid().notNull().default(sql`gen_random_uuid()`),
     schedule_ids: uuid().array().notNull(),
   },
-  (t) => [primaryKey({ columns: [t.next_run_at, t.id] })],
+  (t) => [
+    primaryKey({ columns: [t.next_run_at, t.id] }),
+    check("agenda_schedules", sql`cardinality(schedule_ids) > 0`),
+  ],
 );
 
 export const runs = pgTable(

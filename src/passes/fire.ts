@@ -27,8 +27,13 @@ import { releaseWaiting } from "./release.ts";
  * and for the broker to have something to do soon (a burst of 10,000 took 785 ms with 500, 822 with 1,000).
  */
 export const BATCH = 500;
-/** Due schedules that somebody else holds are looked at again after so many ms; at once would only burn processor. */
+/** What somebody else is at is looked at again after so many ms; at once would only burn processor. */
 const CONTENDED_MS = 50;
+/**
+ * Of many schedules that are held, each adds so many ms: whoever holds a hundred thousand does so for long, and going round them
+ * takes a second.
+ */
+const HELD_MS = 4;
 
 export interface FireResult extends PassResult {
   readonly fired: number;
@@ -49,11 +54,14 @@ export async function fire(deps: Deps, batch = BATCH): Promise<FireResult> {
     const claimed = due.size === 0 ? [] : await claimDueSchedules(tx, [...due]);
     const ready = claimed.filter((schedule) => schedule.ready);
     const runs = ready.length === 0 ? [] : await fireClaimed(deps, tx, lease, ready, batch);
-    if (claimed.length < due.size) await putBack(tx, without(due, claimed), CONTENDED_MS);
+    const held = without(due, claimed);
+    await putBack(tx, held, Math.max(CONTENDED_MS, held.length * HELD_MS));
     const next = await nextDueIn(tx);
     failpoint("fire_uncommitted");
-    return { runs, taken: due.size, next };
+    return { runs, taken: due.size, unplanned: claimed.length - ready.length, next };
   });
+  // While they were locked here, plan passed them over.
+  if (done.unplanned > 0) deps.wake("plan");
 
   const having = (status: string) => done.runs.filter((run) => run.row.status === status);
   const dispatched = having("dispatched");
@@ -85,7 +93,7 @@ async function fireClaimed(
   return runs;
 }
 
-/** Ids that were not claimed: somebody holds the schedule, or it is due later, or gone. */
+/** Ids that were not claimed: of schedules that somebody holds, or that are due later, or gone. */
 function without(due: ReadonlySet<string>, claimed: readonly DueSchedule[]): string[] {
   const own = new Set(claimed.map((schedule) => schedule.id));
   return [...due].filter((id) => !own.has(id));

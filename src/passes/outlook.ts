@@ -131,12 +131,18 @@ export class Outlook {
       this.#slots.delete(due);
       this.#instants.shift();
     }
-    for (const { foreseen } of entries) for (const each of foreseen) this.#held -= charge(each);
+    for (const { foreseen } of entries) for (const one of foreseen) this.#held -= charge(one);
     const [next] = this.#instants;
     this.rest_due_at = count > 0 && next !== undefined && next <= now ? now : null;
     const punctual = entries.filter(({ next_run_at }) => next_run_at >= now - PUNCTUAL_MS);
-    return { entries: punctual, foreseen: punctual.flatMap(({ foreseen }) => foreseen) };
+    return { entries: punctual, foreseen: each(punctual.flatMap(({ foreseen }) => foreseen)) };
   }
+}
+
+/** Each schedule once: one that is planned anew shortly before its instant is entered again. */
+function each(foreseen: readonly Foreseen[]): readonly Foreseen[] {
+  const seen = new Set<string>();
+  return foreseen.filter(({ schedule: { id } }) => seen.size < seen.add(id).size);
 }
 
 /** Where in the ascending list the instant belongs. */

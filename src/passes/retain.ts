@@ -1,4 +1,4 @@
-import { enterForgotten } from "../database/agenda-entries.ts";
+import { BEGINNING, END, enterForgotten, sweepAgenda } from "../database/agenda-upkeep.ts";
 import {
   claimRetention,
   deleteOldRuns,
@@ -30,12 +30,14 @@ const FIRST = "00000000-0000-0000-0000-000000000000";
 const RUNS = 2_000;
 const CHANGES = 5_000;
 const SCHEDULES = 200;
+const ENTRIES = 1_000;
 const RUNS_PER_SCHEDULE = 500;
 
 /**
  * Cleans up history, a bounded piece at a time: runs past their age, runs beyond the newest of each schedule, answered
  * requests, old audited edits, and notes of changes that nobody can ask for any more. One round per interval for all instances
- * together. As it comes by every schedule, it looks whether the agenda has forgotten one.
+ * together. As it comes by every schedule, it looks whether the agenda has forgotten one, and by every entry there whether anybody
+ * is due by it.
  *
  * @param now asks for a round at once, whenever the last one was
  */
@@ -52,14 +54,16 @@ export async function retain(deps: Deps, retention: Retention, now = false): Pro
     if (old === RUNS || requests === RUNS || audit === RUNS) return { deleted: old, forgotten: 0, finished: false };
     const trimmed = await trimSchedules(tx, state.cursor, retention.runs_per_schedule, SCHEDULES, RUNS_PER_SCHEDULE);
     const forgotten = await enterForgotten(tx, state.cursor, SCHEDULES);
+    const swept = await sweepAgenda(tx, state.swept ?? BEGINNING, ENTRIES);
     const again = trimmed.surplus > 0;
-    const finished = trimmed.schedules < SCHEDULES && !again;
-    await noteRetention(tx, finished ? null : again ? (state.cursor ?? FIRST) : trimmed.last);
+    const finished = trimmed.schedules < SCHEDULES && !again && swept.at === END.at;
+    const cursor = (again ? null : trimmed.last) ?? state.cursor ?? FIRST;
+    await noteRetention(tx, finished ? null : cursor, finished ? null : swept);
     return { deleted: old + trimmed.deleted, forgotten, finished };
   });
   if (done.deleted > 0) deps.logger.info({ deleted: done.deleted }, "history was cleaned up");
   if (done.forgotten > 0) {
-    deps.logger.warn({ schedules: done.forgotten }, "schedules were due an hour ago, and are looked at now");
+    deps.logger.warn({ schedules: done.forgotten }, "schedules should have fired minutes ago, and are looked at now");
     deps.wake("fire");
   }
   return { deleted: done.deleted, full: !done.finished, next_in_ms: null };

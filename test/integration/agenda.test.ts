@@ -1,9 +1,12 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { measure } from "../../src/database/measurements.ts";
+import { schedulerStatus } from "../../src/database/scheduler-status.ts";
 import { fire } from "../../src/passes/fire.ts";
 import { fireOnTime } from "../../src/passes/fire-foreseen.ts";
 import { Outlook } from "../../src/passes/outlook.ts";
 import { plan } from "../../src/passes/plan.ts";
 import { retain } from "../../src/passes/retain.ts";
+import { forgotten } from "../support/agenda.ts";
 import { addSchedule } from "../support/rows.ts";
 import { startTestService, type TestService } from "../support/service.ts";
 
@@ -201,21 +204,6 @@ describe("what cannot fire now", () => {
     expect(await started()).toHaveLength(30);
     expect((await entries()).reduce((sum, entry) => sum + entry.size, 0)).toBe(30);
   });
-
-  test("entered twice for an instant: it fires once", async () => {
-    const id = await planned();
-    await service.rows("UPDATE schedules SET next_run_at = NULL WHERE id = $1", [id]);
-    await service.rows("UPDATE schedules SET next_run_at = '2026-03-01T12:00:00Z' WHERE id = $1", [id]);
-    expect(await entries()).toHaveLength(2);
-    const outlook = new Outlook();
-    service.setNow(at("11:59:55"));
-    while ((await fireOnTime(service.deps, outlook)).full);
-    service.setNow(at("12:00:00.005"));
-    expect(await fireOnTime(service.deps, outlook)).toMatchObject({ fired: 1 });
-    while ((await fireOnTime(service.deps, outlook)).full);
-    expect(await started()).toEqual(["12:00:00"]);
-    expect((await entries()).map((entry) => entry.at)).toEqual(["12:01:00.000"]);
-  });
 });
 
 test("an instant without end, written by hand, keeps nobody else from firing", async () => {
@@ -242,16 +230,88 @@ test("an instant without end, written by hand, keeps nobody else from firing", a
   ]);
 });
 
+const RETENTION = { days: 30, audit_days: 30, runs_per_schedule: 100, interval_ms: 86_400_000 };
+async function cleanUp(): Promise<void> {
+  for (let full = true, first = true; full; first = false) ({ full } = await retain(service.deps, RETENTION, first));
+}
+
 test("what was written while triggers were off is found by the daily clean-up", async () => {
   await planned();
   await service.rows("DELETE FROM agenda");
-  const retention = { days: 30, audit_days: 30, runs_per_schedule: 100, interval_ms: 86_400_000 };
-  expect(await fireAt("12:59")).toMatchObject({ fired: 0, next_in_ms: null });
-  while ((await retain(service.deps, retention, true)).full);
-  expect(await fireAt("12:59")).toMatchObject({ fired: 0, next_in_ms: null });
-  service.setNow(at("13:00:01"));
-  while ((await retain(service.deps, retention, true)).full);
-  expect(await fireAt("13:00:01")).toMatchObject({ fired: 1 });
-  // The one before it is recorded as missed.
-  expect(await started()).toEqual(["12:00:00", "13:00:00"]);
+  await service.database.transaction(async (tx) => {
+    await tx.query("SET LOCAL session_replication_role = replica");
+    await tx.query("UPDATE schedules SET next_run_at = '2026-03-01T12:00:30Z'");
+  });
+  expect(await forgotten(service)).toHaveLength(1);
+  expect(await fireAt("12:05")).toMatchObject({ fired: 0, next_in_ms: null });
+  await cleanUp();
+  expect(await fireAt("12:05")).toMatchObject({ fired: 0, next_in_ms: null });
+  service.setNow(at("12:05:31"));
+  await cleanUp();
+  expect(service.woken.at(-1)).toBe("fire");
+  expect(await fireAt("12:05:31")).toMatchObject({ fired: 1 });
+  expect(await forgotten(service)).toEqual([]);
+});
+
+test("entries ahead that nobody is due by any more are swept up by the daily clean-up, and no others", async () => {
+  service.setNow(at("11:59:30"));
+  await many(900);
+  for (let minute = 1; minute <= 3; minute += 1) {
+    const later = new Date(at("14:00:00") + minute * 60_000).toISOString();
+    await service.rows("UPDATE schedules SET next_run_at = $1", [later]);
+  }
+  await service.rows("DELETE FROM schedules WHERE name LIKE 'many 1%'");
+  const [{ left }] = (await service.rows<{ left: number }>("SELECT count(*)::int AS left FROM schedules")) as [
+    { left: number },
+  ];
+  expect(await entries()).toHaveLength(9 + 3 * 900);
+  service.setNow(at("12:00:30"));
+  await cleanUp();
+  // Those of 12:00 have come due, which is fire's business.
+  expect(await entries()).toHaveLength(9 + left);
+  expect(await forgotten(service)).toEqual([]);
+  expect(await service.rows("SELECT value->'cursor' AS cursor, value->'swept' AS swept FROM settings")).toEqual([
+    { cursor: null, swept: null },
+  ]);
+});
+
+test("due and edited: plan is woken, which has passed it over while fire held it", async () => {
+  await planned();
+  service.setNow(at("12:00:01"));
+  await service.rows("UPDATE schedules SET priority = 1");
+  service.woken.length = 0;
+  await fireAt("12:00:02");
+  expect(service.woken).toContain("plan");
+});
+
+test("due, edited, taken off, and planned by a version that knows of no agenda: it is entered", async () => {
+  await planned();
+  service.setNow(at("12:00:01"));
+  await service.rows("UPDATE schedules SET priority = 1");
+  await fireAt("12:00:02");
+  expect(await entries()).toEqual([]);
+  await service.rows("UPDATE schedules SET needs_planning = false, next_run_at = next_run_at");
+  expect(await fireAt("12:00:03")).toMatchObject({ fired: 1 });
+});
+
+test("many that are held are looked at less often, and are seen to be overdue", async () => {
+  service.setNow(at("11:59:30"));
+  await many(300);
+  await service.database.transaction(async (tx) => {
+    await tx.query("SELECT FROM schedules FOR NO KEY UPDATE");
+    expect(await fireAt("12:00:00.010")).toMatchObject({ fired: 0, full: false, next_in_ms: 1_200 });
+    service.setNow(at("12:00:01"));
+    const measured = await service.database.transaction((other) => measure(other));
+    expect(measured.overdue_seconds).toBe(1);
+    const status = await service.database.transaction((other) => schedulerStatus(other));
+    expect(status).toMatchObject({ due: 300, oldest_due_at: at("12:00:00") });
+    expect(await service.rows("SELECT count(*)::int AS n FROM due_now")).toEqual([{ n: 300 }]);
+  });
+  let fired = 0;
+  for (let full = true; full; ) {
+    const result = await fireAt("12:00:01.210");
+    fired += result.fired;
+    full = result.full;
+  }
+  expect(fired).toBe(300);
 });

@@ -158,6 +158,30 @@ describe("what was foreseen", () => {
     expect(claims).toEqual([1, 1, 0, 0]);
   });
 
+  test("those that stand on the agenda twice, and are read in two chunks, fire once", async () => {
+    service.setNow(NOON - 30_000);
+    await service.rows(
+      `INSERT INTO schedules (name, kind, cron_expression, action, payload)
+       SELECT 'twice ' || n, 'cron', '* * * * *', 'scout.trigger', '{"source": "s", "max_strategies": 5}'
+       FROM generate_series(1, 600) AS n`,
+    );
+    await plan(service.deps);
+    await service.rows("UPDATE schedules SET needs_planning = true");
+    await plan(service.deps);
+    expect(await service.rows("SELECT sum(cardinality(schedule_ids))::int AS n FROM agenda")).toEqual([{ n: 1_200 }]);
+    await turn(NOON - 1_000);
+    const { query } = service.database;
+    const failed: unknown[] = [];
+    const watching: Deps["database"]["query"] = (statement, values) =>
+      query<never>(statement, values).catch((error) => {
+        failed.push(error);
+        throw error;
+      });
+    const database = { ...service.database, query: watching };
+    expect(await turn(NOON, { ...service.deps, database })).toMatchObject({ fired: 600 });
+    expect(failed).toEqual([]);
+  });
+
   test("thousands at one instant are read in chunks, each once, and all of them fire", async () => {
     service.setNow(NOON - 30_000);
     await service.rows(

@@ -172,6 +172,7 @@ describe("migrating", () => {
           INSERT INTO schedules (name, kind, cron_expression, action, labels) VALUES ('a', 'cron', '0 * * * *', 'x', '{"a": "b"}');
           INSERT INTO schedules (name, kind, run_at, action, paused_until) VALUES ('b', 'once', '2030-01-01', 'x', 'infinity');
           UPDATE schedules SET needs_planning = false, next_run_at = '2030-01-01', resolved = '{"pool": "default"}';
+          INSERT INTO schedules (name, kind, action) VALUES ('c', 'manual', 'x');
           INSERT INTO runs (schedule_name, action, action_version, trigger_type, scheduled_for, status, attempt)
           SELECT 'a', 'x', 1, 'manual', now(), 'completed', 1 + n % 2 FROM generate_series(1, 100) AS n;
           INSERT INTO requests (source, schedule_name) VALUES ('sql', 'a');
@@ -179,15 +180,16 @@ describe("migrating", () => {
         const before = (await client.query("SELECT * FROM schedules ORDER BY name")).rows;
         await migrate(url);
         expect((await client.query("SELECT * FROM schedules ORDER BY name")).rows).toEqual(
-          before.map((row) => ({ ...row, entered_by: null, not_due: false })),
+          before.map((row) => ({ ...row, entered_by: null, not_due: row.name === "c" })),
         );
         expect((await client.query("SELECT next_run_at, schedule_ids FROM agenda")).rows).toEqual([
-          { next_run_at: before[0].next_run_at, schedule_ids: before.map((row) => row.id).sort() },
+          { next_run_at: before[0].next_run_at, schedule_ids: [before[0].id, before[1].id].sort() },
         ]);
         expect((await client.query("SELECT count(*)::int AS n FROM run_history")).rows).toEqual([{ n: 100 }]);
         expect((await client.query("SELECT name, state FROM schedule_overview ORDER BY 1")).rows).toEqual([
           { name: "a", state: "active" },
           { name: "b", state: "paused" },
+          { name: "c", state: "active" },
         ]);
         expect((await client.query("SELECT * FROM audit")).rows).toEqual([]);
         await client.query("UPDATE schedules SET description = 'edited' WHERE name = 'a'");

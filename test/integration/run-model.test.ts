@@ -15,6 +15,7 @@ import { ingest } from "../../src/passes/ingest.ts";
 import { Outlook } from "../../src/passes/outlook.ts";
 import { supervise } from "../../src/passes/supervise.ts";
 import { Conflict } from "../../src/schedule/errors.ts";
+import { forgotten } from "../support/agenda.ts";
 import { delivery, type Life, NOON, startLife } from "../support/life.ts";
 import type { TestService } from "../support/service.ts";
 
@@ -276,6 +277,7 @@ async function check(): Promise<void> {
     SELECT schedule_id FROM runs WHERE exclusive AND parent_run_id IS NULL AND status IN ('pending', 'dispatched', 'running')
     GROUP BY schedule_id HAVING count(*) > 1`);
   expect(guard, "two runs in one place").toEqual([]);
+  expect(await forgotten(life.service), "schedules that the agenda does not know").toEqual([]);
 }
 
 /** Everybody does their work from now on: consumers answer, the broker takes what it is given, nothing is held back. */

@@ -4,6 +4,7 @@ import { markForPlanning } from "../../src/database/planning.ts";
 import { fireOnTime } from "../../src/passes/fire-foreseen.ts";
 import { Outlook } from "../../src/passes/outlook.ts";
 import { plan } from "../../src/passes/plan.ts";
+import { forgotten } from "../support/agenda.ts";
 import { addSchedule } from "../support/rows.ts";
 import { startTestService, type TestService } from "../support/service.ts";
 
@@ -186,6 +187,7 @@ test("every instant that was due has one row, and no other has one", async () =>
         if (next.do === "wait") now += next.seconds * 1_000;
         service.setNow(now);
         await tell(now, next, model);
+        expect(await forgotten(service), "not on the agenda").toEqual([]);
       }
       const rows = await service.rows<{ scheduled_for: number; result: Missed | null }>(
         "SELECT scheduled_for, result FROM runs ORDER BY scheduled_for",
