@@ -39,6 +39,8 @@ export const DUE_COLUMNS = `s.id, pocketwatch_now() AS now, ${TIMING_COLUMNS}, s
 
 /** A schedule whose instant has come, locked. */
 export interface ClaimedSchedule extends DueSchedule {
+  /** Where its row is (`ctid`), for as long as it is locked. */
+  readonly place: string;
   /** It is enabled and planned. Otherwise planning, which is asked for by whatever enables it, enters it anew. */
   readonly ready: boolean;
 }
@@ -47,7 +49,7 @@ export interface ClaimedSchedule extends DueSchedule {
 const CLAIM_DUE: Statement = {
   name: "claim_due",
   text: `
-    SELECT ${DUE_COLUMNS}, s.enabled AND NOT s.needs_planning AS ready
+    SELECT ${DUE_COLUMNS}, s.ctid::text AS place, s.enabled AND NOT s.needs_planning AS ready
     FROM schedules s
     WHERE s.id = ANY($1::uuid[]) AND s.next_run_at <= pocketwatch_now()
     ORDER BY s.next_run_at
@@ -102,6 +104,8 @@ export async function unfinishedSchedules(tx: Tx, ids: readonly string[]): Promi
 export interface NewOccurrenceRun {
   readonly id: string;
   readonly schedule_id: string;
+  /** Where the schedule's locked row is. */
+  readonly place: string;
   readonly scheduled_for: Instant;
   readonly status: Status;
   readonly status_reason: StatusReason | null;
@@ -112,6 +116,8 @@ export interface NewOccurrenceRun {
 
 export interface Advance {
   readonly id: string;
+  /** Where the schedule's locked row is. */
+  readonly place: string;
   readonly next_run_at: Instant | null;
   /** The entry of the agenda that it goes into; null: it is not due again. */
   readonly entry: string | null;
@@ -122,14 +128,15 @@ export interface Advance {
 
 // One statement inserts the runs, advances their schedules, enters them in the agenda and opens the lease. An id that exists
 // already (another instance, a crash, a hand-set next_run_at) inserts nothing, and the schedule advances all the same.
-// Caught-up occurrences lie in the past: their time to start counts from now.
+// Caught-up occurrences lie in the past: their time to start counts from now. The schedules' rows are locked, so they are where
+// the claim found them: among a million, each look into the index costs 1.5 µs.
 const FIRE: Statement = {
   name: "fire",
   text: `
     WITH due AS (
       SELECT d.*, d.scheduled_for + d.delay_ms * interval '1 millisecond' AS available_at
-      FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::text[], $5::text[], $6::int[], $7::jsonb[])
-        AS d (id, schedule_id, scheduled_for, status, status_reason, delay_ms, result)
+      FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::text[], $5::text[], $6::int[], $7::jsonb[], $17::tid[])
+        AS d (id, schedule_id, scheduled_for, status, status_reason, delay_ms, result, place)
     ), inserted AS (
       INSERT INTO runs (id, schedule_id, schedule_name, action, action_version, payload, targets, child_total,
         child_expanded, trigger_type, triggered_by, scheduled_for, priority, pool, policy, exclusive, status,
@@ -142,7 +149,7 @@ const FIRE: Statement = {
           greatest(d.available_at, $8) + (s.resolved->>'start_deadline_seconds')::int * interval '1 second' END,
         CASE WHEN d.status = 'skipped' THEN $8::timestamptz END, d.result, $8,
         CASE WHEN d.status = 'dispatched' THEN $8::timestamptz END, s.resolved->>'breaker_key'
-      FROM due d JOIN schedules s ON s.id = d.schedule_id
+      FROM due d JOIN schedules s ON s.ctid = d.place AND s.id = d.schedule_id
       ON CONFLICT (id) DO NOTHING
       RETURNING id, status
     ), leased AS (
@@ -151,8 +158,9 @@ const FIRE: Statement = {
       FROM inserted WHERE status = 'dispatched' HAVING count(*) > 0
       ON CONFLICT (id) DO UPDATE SET run_ids = leases.run_ids || excluded.run_ids
     ), advance AS (
-      SELECT * FROM unnest($11::uuid[], $12::timestamptz[], $13::uuid[], $14::timestamptz[], $15::uuid[], $16::int[])
-        AS a (id, next_run_at, entry, last_occurrence_at, last_run_id, runs)
+      SELECT * FROM unnest($11::uuid[], $12::timestamptz[], $13::uuid[], $14::timestamptz[], $15::uuid[], $16::int[],
+          $18::tid[])
+        AS a (id, next_run_at, entry, last_occurrence_at, last_run_id, runs, place)
     ), entered AS (
       INSERT INTO agenda (next_run_at, id, schedule_ids)
       SELECT next_run_at, entry, array_agg(id) FROM advance WHERE entry IS NOT NULL GROUP BY next_run_at, entry
@@ -163,7 +171,7 @@ const FIRE: Statement = {
         last_run_id = coalesce(a.last_run_id, s.last_run_id),
         last_run_at = CASE WHEN a.last_run_id IS NULL THEN s.last_run_at ELSE $8 END,
         run_count = s.run_count + a.runs
-      FROM advance a WHERE s.id = a.id
+      FROM advance a WHERE s.ctid = a.place AND s.id = a.id
     )
     SELECT id FROM inserted`,
 };
@@ -193,6 +201,8 @@ export async function fireOccurrences(
     advances.map((advance) => toPostgres(advance.last_occurrence_at)),
     advances.map((advance) => advance.last_run_id),
     advances.map((advance) => advance.runs),
+    runs.map((run) => run.place),
+    advances.map((advance) => advance.place),
   ]);
   return new Set(rows.map((row) => row.id));
 }

@@ -1,24 +1,24 @@
-import type { Advance, DueSchedule, NewOccurrenceRun } from "../database/due-schedules.ts";
+import type { Advance, ClaimedSchedule, DueSchedule, NewOccurrenceRun } from "../database/due-schedules.ts";
 import type { PublishableRun } from "../database/leases.ts";
 import type { Instant } from "../schedule/instant.ts";
 import type { DueOutcome, Occurrence } from "../schedule/occurrences.ts";
 
 /** One run as fire is about to insert it, with where it comes from. */
 export interface FiringRun {
-  readonly schedule: DueSchedule;
+  readonly schedule: ClaimedSchedule;
   readonly occurrence: Occurrence;
   readonly row: NewOccurrenceRun;
 }
 
 /** What becomes of one due schedule. */
 export interface Firing {
-  readonly schedule: DueSchedule;
+  readonly schedule: ClaimedSchedule;
   readonly outcome: DueOutcome;
   readonly runs: readonly FiringRun[];
 }
 
 /** @param direct the broker is up and nobody has drained the scheduler: what nothing else holds back goes out at once */
-export function toFiring(schedule: DueSchedule, outcome: DueOutcome, direct: boolean): Firing {
+export function toFiring(schedule: ClaimedSchedule, outcome: DueOutcome, direct: boolean): Firing {
   const runs = outcome.occurrences.map((occurrence) => ({
     schedule,
     occurrence,
@@ -36,10 +36,11 @@ const REASONS = {
   missed: "missed",
 } as const;
 
-function toRow(schedule: DueSchedule, occurrence: Occurrence, direct: boolean): NewOccurrenceRun {
+function toRow(schedule: ClaimedSchedule, occurrence: Occurrence, direct: boolean): NewOccurrenceRun {
   return {
     id: occurrence.run_id,
     schedule_id: schedule.id,
+    place: schedule.place,
     scheduled_for: occurrence.scheduled_for,
     status: statusOf(schedule, occurrence, direct),
     status_reason: REASONS[occurrence.outcome],
@@ -48,7 +49,7 @@ function toRow(schedule: DueSchedule, occurrence: Occurrence, direct: boolean): 
   };
 }
 
-function statusOf(schedule: DueSchedule, { outcome }: Occurrence, direct: boolean) {
+function statusOf(schedule: ClaimedSchedule, { outcome }: Occurrence, direct: boolean) {
   if (outcome === "overlap" || outcome === "missed") return "skipped";
   if (outcome === "buffered" || outcome === "blocked") return "waiting";
   const free = direct && schedule.pool_open && schedule.resolved.breaker_key === undefined && !schedule.targets?.length;
@@ -61,6 +62,7 @@ export function toAdvance({ schedule, outcome }: Firing, entry: (at: Instant | n
   const next_run_at = finished ? null : outcome.next_run_at;
   return {
     id: schedule.id,
+    place: schedule.place,
     next_run_at,
     entry: entry(next_run_at),
     last_occurrence_at: outcome.last_occurrence_at,

@@ -3,6 +3,7 @@ import { countFired } from "../counted.ts";
 import { newEntries, nextDueIn, putBack, takeDue } from "../database/agenda-entries.ts";
 import { isDataError, type Tx } from "../database/connection.ts";
 import {
+  type ClaimedSchedule,
   claimDueSchedules,
   type DueSchedule,
   fireOccurrences,
@@ -49,16 +50,10 @@ export interface FireResult extends PassResult {
  */
 export async function fire(deps: Deps, batch = BATCH): Promise<FireResult> {
   const lease = { id: randomUUID(), instance: deps.instance };
-  const done = await deps.database.transaction(async (tx) => {
-    const due = await takeDue(tx, batch);
-    const claimed = due.size === 0 ? [] : await claimDueSchedules(tx, [...due]);
-    const ready = claimed.filter((schedule) => schedule.ready);
-    const runs = ready.length === 0 ? [] : await fireClaimed(deps, tx, lease, ready, batch);
-    const held = without(due, claimed);
-    await putBack(tx, held, Math.max(CONTENDED_MS, held.length * HELD_MS));
-    const next = await nextDueIn(tx);
-    failpoint("fire_uncommitted");
-    return { runs, taken: due.size, unplanned: claimed.length - ready.length, next };
+  // First without savepoints: a row that is locked by a transaction and updated by a part of it gets a multixact, which is dear.
+  const done = await claimAndFire(deps, batch, lease, writeAll).catch((error: unknown) => {
+    if (!isDataError(error)) throw error;
+    return claimAndFire(deps, batch, lease, writeByHalves);
   });
   // While they were locked here, plan passed them over.
   if (done.unplanned > 0) deps.wake("plan");
@@ -77,12 +72,32 @@ export async function fire(deps: Deps, batch = BATCH): Promise<FireResult> {
   };
 }
 
+interface Lease {
+  readonly id: string;
+  readonly instance: string;
+}
+
+function claimAndFire(deps: Deps, batch: number, lease: Lease, write: Write) {
+  return deps.database.transaction(async (tx) => {
+    const due = await takeDue(tx, batch);
+    const claimed = due.size === 0 ? [] : await claimDueSchedules(tx, [...due]);
+    const ready = claimed.filter((schedule) => schedule.ready);
+    const runs = ready.length === 0 ? [] : await fireClaimed(deps, tx, lease, ready, batch, write);
+    const held = without(due, claimed);
+    await putBack(tx, held, Math.max(CONTENDED_MS, held.length * HELD_MS));
+    const next = await nextDueIn(tx);
+    failpoint("fire_uncommitted");
+    return { runs, taken: due.size, unplanned: claimed.length - ready.length, next };
+  });
+}
+
 async function fireClaimed(
   deps: Deps,
   tx: Tx,
-  lease: { readonly id: string; readonly instance: string },
-  claimed: readonly DueSchedule[],
+  lease: Lease,
+  claimed: readonly ClaimedSchedule[],
   batch: number,
+  write: Write,
 ): Promise<FiringRun[]> {
   const direct = deps.publisher.ready && !(await dispatchHeld(tx));
   const { firings, undecided } = await decide(deps, tx, claimed, batch, direct);
@@ -99,7 +114,7 @@ function without(due: ReadonlySet<string>, claimed: readonly DueSchedule[]): str
   return [...due].filter((id) => !own.has(id));
 }
 
-async function decide(deps: Deps, tx: Tx, claimed: readonly DueSchedule[], budget: number, direct: boolean) {
+async function decide(deps: Deps, tx: Tx, claimed: readonly ClaimedSchedule[], budget: number, direct: boolean) {
   const exclusive = claimed.filter((schedule) => schedule.resolved.overlap !== "allow").map((schedule) => schedule.id);
   const unfinished = await unfinishedSchedules(tx, exclusive);
   const firings: Firing[] = [];
@@ -124,21 +139,25 @@ async function decide(deps: Deps, tx: Tx, claimed: readonly DueSchedule[], budge
   return { firings, undecided };
 }
 
-// A batch that Postgres refuses is halved until the offender stands alone; it is set aside, and the others fire.
-async function write(
-  deps: Deps,
-  tx: Tx,
-  lease: { readonly id: string; readonly instance: string },
-  firings: readonly Firing[],
-): Promise<Set<string>> {
+/** Answers the ids of the runs that did not exist yet. */
+type Write = (deps: Deps, tx: Tx, lease: Lease, firings: readonly Firing[]) => Promise<Set<string>>;
+
+async function writeAll(_deps: Deps, tx: Tx, lease: Lease, firings: readonly Firing[]): Promise<Set<string>> {
   const [first] = firings;
   if (first === undefined) return new Set();
   const rows = firings.flatMap((firing) => firing.runs.map((run) => run.row));
+  const entry = newEntries<Instant>();
+  const advances = firings.map((firing) => toAdvance(firing, entry));
+  return fireOccurrences(tx, lease, first.schedule.now, rows, advances);
+}
+
+// A batch that Postgres refuses is halved until the offender stands alone; it is set aside, and the others fire.
+async function writeByHalves(deps: Deps, tx: Tx, lease: Lease, firings: readonly Firing[]): Promise<Set<string>> {
+  const [first] = firings;
+  if (first === undefined) return new Set();
   await tx.query("SAVEPOINT batch");
   try {
-    const entry = newEntries<Instant>();
-    const advances = firings.map((firing) => toAdvance(firing, entry));
-    return await fireOccurrences(tx, lease, first.schedule.now, rows, advances);
+    return await writeAll(deps, tx, lease, firings);
   } catch (error) {
     if (!isDataError(error)) throw error;
     await tx.query("ROLLBACK TO SAVEPOINT batch");
@@ -147,8 +166,8 @@ async function write(
       return new Set();
     }
     const middle = firings.length >> 1;
-    const early = await write(deps, tx, lease, firings.slice(0, middle));
-    const late = await write(deps, tx, lease, firings.slice(middle));
+    const early = await writeByHalves(deps, tx, lease, firings.slice(0, middle));
+    const late = await writeByHalves(deps, tx, lease, firings.slice(middle));
     return new Set([...early, ...late]);
   }
 }

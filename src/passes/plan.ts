@@ -58,16 +58,23 @@ async function planLane(deps: Deps, batch: number): Promise<PlannedBatch[]> {
 
 type PlannedBatch = Planning & { readonly planned: number };
 
-async function planBatch(deps: Deps, batch: number): Promise<PlannedBatch> {
-  const done = await deps.database.transaction(async (tx) => {
-    // A plan that a crash of the server takes back is made again. Whatever builds on it (a run, an event that is relayed)
-    // is committed after it, and waits for the disk.
-    await tx.query("SET LOCAL synchronous_commit = off");
-    const schedules = await claimSchedulesToPlan(tx, batch);
-    return { planned: schedules.length, ...(await planLocked(deps, tx, schedules)) };
-  });
-  if (done.planned > 0) deps.wake("fire");
-  return done;
+// First without savepoints: a row that is locked by a transaction and updated by a part of it gets a multixact, which is dear, and
+// keeps index scans from passing over the dead row the next time.
+async function planBatch(deps: Deps, batch: number, write: Write = writeAll): Promise<PlannedBatch> {
+  try {
+    const done = await deps.database.transaction(async (tx) => {
+      // A plan that a crash of the server takes back is made again. Whatever builds on it (a run, an event that is relayed)
+      // is committed after it, and waits for the disk.
+      await tx.query("SET LOCAL synchronous_commit = off");
+      const schedules = await claimSchedulesToPlan(tx, batch);
+      return { planned: schedules.length, ...(await planLocked(deps, tx, schedules, write)) };
+    });
+    if (done.planned > 0) deps.wake("fire");
+    return done;
+  } catch (error) {
+    if (write !== writeAll || !isDataError(error)) throw error;
+    return planBatch(deps, batch, writeByHalves);
+  }
 }
 
 export interface Planning {
@@ -81,28 +88,43 @@ export interface Planning {
 const NOTHING: Planning = { problems: 0, told: false, marked: 0 };
 
 /** Plans schedules that the transaction has locked. */
-export async function planLocked(deps: Deps, tx: Tx, schedules: readonly ScheduleToPlan[]): Promise<Planning> {
+export async function planLocked(
+  deps: Deps,
+  tx: Tx,
+  schedules: readonly ScheduleToPlan[],
+  write: Write = writeByHalves,
+): Promise<Planning> {
   if (schedules.length === 0) return NOTHING;
   return write(deps, tx, await makePlans(tx, deps.actions(), schedules));
 }
 
+type Write = (deps: Deps, tx: Tx, plans: readonly MadePlan[]) => Promise<Planning>;
+
+async function writeAll(_deps: Deps, tx: Tx, plans: readonly MadePlan[]): Promise<Planning> {
+  const { missed, marked } = await writePlans(tx, plans);
+  const news = newProblems(plans);
+  await emit(tx, news);
+  const problems = plans.filter(({ plan }) => plan.errors.length > 0).length;
+  return { problems, told: missed || news.length > 0, marked };
+}
+
 // A batch that Postgres refuses is halved until the offender stands alone; what Postgres says becomes its problem.
-async function write(deps: Deps, tx: Tx, plans: readonly MadePlan[]): Promise<Planning> {
+async function writeByHalves(deps: Deps, tx: Tx, plans: readonly MadePlan[]): Promise<Planning> {
   await tx.query("SAVEPOINT plans");
   try {
-    const { missed, marked } = await writePlans(tx, plans);
-    const news = newProblems(plans);
-    await emit(tx, news);
+    const planning = await writeAll(deps, tx, plans);
     await tx.query("RELEASE SAVEPOINT plans");
-    const problems = plans.filter(({ plan }) => plan.errors.length > 0).length;
-    return { problems, told: missed || news.length > 0, marked };
+    return planning;
   } catch (error) {
     if (!isDataError(error)) throw error;
     await tx.query("ROLLBACK TO SAVEPOINT plans");
     const [only] = plans;
     if (plans.length === 1 && only !== undefined) return setAside(deps, tx, only, error as Error);
     const middle = plans.length >> 1;
-    return sum([await write(deps, tx, plans.slice(0, middle)), await write(deps, tx, plans.slice(middle))]);
+    return sum([
+      await writeByHalves(deps, tx, plans.slice(0, middle)),
+      await writeByHalves(deps, tx, plans.slice(middle)),
+    ]);
   }
 }
 
