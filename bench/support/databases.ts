@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import pg from "pg";
+import { ENTRY_SIZE } from "../../src/database/agenda-entries.ts";
 import { migrate } from "../../src/database/migrate.ts";
 import { openPasses, planAll } from "./passes.ts";
 
@@ -72,4 +73,4 @@ export const MAKE_DUE = `
     RETURNING id, next_run_at)
   INSERT INTO agenda (next_run_at, schedule_ids)
   SELECT next_run_at, array_agg(id)
-  FROM (SELECT *, (row_number() OVER () - 1) / 100 AS entry FROM moved) AS numbered GROUP BY next_run_at, entry`;
+  FROM (SELECT *, (row_number() OVER () - 1) / ${ENTRY_SIZE} AS entry FROM moved) AS numbered GROUP BY next_run_at, entry`;

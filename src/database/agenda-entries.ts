@@ -99,7 +99,7 @@ export function findSoonDue(
  * The schedules `s` that are to be fired now, as a table, of a backlog the first so many. What is held by somebody stands up to three
  * seconds ahead, to be looked at again.
  */
-export const dueSchedules = (most: number) => `(
+export const dueSchedules = (most: number | "ALL") => `(
   SELECT s.* FROM schedules s
   WHERE s.id IN (
       SELECT e.id

@@ -32,8 +32,6 @@ export interface SchedulerStatus {
   readonly oldest_outbox_at: Instant | null;
 }
 
-const ALL = 1_000_000_000;
-
 // Every part reads a partial index that holds only what is open.
 const STATUS: Statement = {
   name: "scheduler_status",
@@ -54,7 +52,7 @@ const STATUS: Statement = {
       (SELECT count(*)::int FROM leases WHERE lease_until < pocketwatch_now()) AS expired_leases,
       (SELECT count(*)::int FROM outbox) AS outbox,
       (SELECT min(created_at) FROM outbox) AS oldest_outbox_at
-    FROM (SELECT min(next_run_at) AS oldest_at, count(*)::int AS count FROM ${dueSchedules(ALL)} AS s) AS due`,
+    FROM (SELECT min(next_run_at) AS oldest_at, count(*)::int AS count FROM ${dueSchedules("ALL")} AS s) AS due`,
 };
 
 export async function schedulerStatus(tx: Tx): Promise<SchedulerStatus> {

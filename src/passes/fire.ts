@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { countFired } from "../counted.ts";
 import { newEntries, nextDueIn, putBack, takeDue } from "../database/agenda-entries.ts";
-import { isDataError, type Tx } from "../database/connection.ts";
+import type { Tx } from "../database/connection.ts";
 import {
   type ClaimedSchedule,
   claimDueSchedules,
@@ -13,6 +13,7 @@ import {
 import { emit } from "../database/outbox.ts";
 import { tellSkipped } from "../database/run-events.ts";
 import { dispatchHeld } from "../database/settings.ts";
+import { type WriteItems, wholeFirst } from "../database/write-items.ts";
 import type { Deps } from "../deps.ts";
 import { failpoint } from "../runtime/failpoint.ts";
 import type { PassResult } from "../runtime/loop.ts";
@@ -50,11 +51,7 @@ export interface FireResult extends PassResult {
  */
 export async function fire(deps: Deps, batch = BATCH): Promise<FireResult> {
   const lease = { id: randomUUID(), instance: deps.instance };
-  // First without savepoints: a row that is locked by a transaction and updated by a part of it gets a multixact, which is dear.
-  const done = await claimAndFire(deps, batch, lease, writeAll).catch((error: unknown) => {
-    if (!isDataError(error)) throw error;
-    return claimAndFire(deps, batch, lease, writeByHalves);
-  });
+  const done = await wholeFirst((writeItems) => claimAndFire(deps, batch, lease, writeItems));
   // While they were locked here, plan passed them over.
   if (done.unplanned > 0) deps.wake("plan");
 
@@ -77,12 +74,12 @@ interface Lease {
   readonly instance: string;
 }
 
-function claimAndFire(deps: Deps, batch: number, lease: Lease, write: Write) {
+function claimAndFire(deps: Deps, batch: number, lease: Lease, writeItems: WriteItems) {
   return deps.database.transaction(async (tx) => {
     const due = await takeDue(tx, batch);
     const claimed = due.size === 0 ? [] : await claimDueSchedules(tx, [...due]);
     const ready = claimed.filter((schedule) => schedule.ready);
-    const runs = ready.length === 0 ? [] : await fireClaimed(deps, tx, lease, ready, batch, write);
+    const runs = ready.length === 0 ? [] : await fireClaimed(deps, tx, lease, ready, batch, writeItems);
     const held = without(due, claimed);
     await putBack(tx, held, Math.max(CONTENDED_MS, held.length * HELD_MS));
     const next = await nextDueIn(tx);
@@ -97,13 +94,22 @@ async function fireClaimed(
   lease: Lease,
   claimed: readonly ClaimedSchedule[],
   batch: number,
-  write: Write,
+  writeItems: WriteItems,
 ): Promise<FiringRun[]> {
   const direct = deps.publisher.ready && !(await dispatchHeld(tx));
   const { firings, undecided } = await decide(deps, tx, claimed, batch, direct);
-  const inserted = await write(deps, tx, lease, firings);
+  // One that Postgres refuses is set aside, and the others fire.
+  const inserted = await writeItems(
+    tx,
+    firings,
+    (some) => write(tx, lease, some),
+    async ({ schedule }, error) => {
+      await setAside(deps, tx, schedule, error);
+      return new Set<string>();
+    },
+  );
   await putBack(tx, undecided, 0);
-  const runs = firings.flatMap((firing) => firing.runs).filter((run) => inserted.has(run.row.id));
+  const runs = firings.flatMap((firing) => firing.runs).filter((run) => inserted.some((ids) => ids.has(run.row.id)));
   await tellSkippedOnes(deps, tx, runs);
   return runs;
 }
@@ -140,36 +146,12 @@ async function decide(deps: Deps, tx: Tx, claimed: readonly ClaimedSchedule[], b
 }
 
 /** Answers the ids of the runs that did not exist yet. */
-type Write = (deps: Deps, tx: Tx, lease: Lease, firings: readonly Firing[]) => Promise<Set<string>>;
-
-async function writeAll(_deps: Deps, tx: Tx, lease: Lease, firings: readonly Firing[]): Promise<Set<string>> {
-  const [first] = firings;
-  if (first === undefined) return new Set();
+function write(tx: Tx, lease: Lease, firings: readonly Firing[]): Promise<Set<string>> {
+  const { now } = firings[0]!.schedule;
   const rows = firings.flatMap((firing) => firing.runs.map((run) => run.row));
   const entry = newEntries<Instant>();
   const advances = firings.map((firing) => toAdvance(firing, entry));
-  return fireOccurrences(tx, lease, first.schedule.now, rows, advances);
-}
-
-// A batch that Postgres refuses is halved until the offender stands alone; it is set aside, and the others fire.
-async function writeByHalves(deps: Deps, tx: Tx, lease: Lease, firings: readonly Firing[]): Promise<Set<string>> {
-  const [first] = firings;
-  if (first === undefined) return new Set();
-  await tx.query("SAVEPOINT batch");
-  try {
-    return await writeAll(deps, tx, lease, firings);
-  } catch (error) {
-    if (!isDataError(error)) throw error;
-    await tx.query("ROLLBACK TO SAVEPOINT batch");
-    if (firings.length === 1) {
-      await setAside(deps, tx, first.schedule, error);
-      return new Set();
-    }
-    const middle = firings.length >> 1;
-    const early = await writeByHalves(deps, tx, lease, firings.slice(0, middle));
-    const late = await writeByHalves(deps, tx, lease, firings.slice(middle));
-    return new Set([...early, ...late]);
-  }
+  return fireOccurrences(tx, lease, now, rows, advances);
 }
 
 async function setAside(deps: Deps, tx: Tx, schedule: DueSchedule, error: unknown): Promise<void> {

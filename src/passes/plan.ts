@@ -1,4 +1,4 @@
-import { isDataError, type Tx } from "../database/connection.ts";
+import type { Tx } from "../database/connection.ts";
 import { emit, type OutboxMessage } from "../database/outbox.ts";
 import { makePlans } from "../database/plan-schedules.ts";
 import {
@@ -9,6 +9,7 @@ import {
   writePlans,
   writeProblem,
 } from "../database/planning.ts";
+import { type WriteItems, wholeFirst, writeByHalves } from "../database/write-items.ts";
 import type { Deps } from "../deps.ts";
 import type { PassResult } from "../runtime/loop.ts";
 import { scheduleProblem } from "./events.ts";
@@ -58,23 +59,18 @@ async function planLane(deps: Deps, batch: number): Promise<PlannedBatch[]> {
 
 type PlannedBatch = Planning & { readonly planned: number };
 
-// First without savepoints: a row that is locked by a transaction and updated by a part of it gets a multixact, which is dear, and
-// keeps index scans from passing over the dead row the next time.
-async function planBatch(deps: Deps, batch: number, write: Write = writeAll): Promise<PlannedBatch> {
-  try {
-    const done = await deps.database.transaction(async (tx) => {
+async function planBatch(deps: Deps, batch: number): Promise<PlannedBatch> {
+  const done = await wholeFirst((writeItems) =>
+    deps.database.transaction(async (tx) => {
       // A plan that a crash of the server takes back is made again. Whatever builds on it (a run, an event that is relayed)
       // is committed after it, and waits for the disk.
       await tx.query("SET LOCAL synchronous_commit = off");
       const schedules = await claimSchedulesToPlan(tx, batch);
-      return { planned: schedules.length, ...(await planLocked(deps, tx, schedules, write)) };
-    });
-    if (done.planned > 0) deps.wake("fire");
-    return done;
-  } catch (error) {
-    if (write !== writeAll || !isDataError(error)) throw error;
-    return planBatch(deps, batch, writeByHalves);
-  }
+      return { planned: schedules.length, ...(await planLocked(deps, tx, schedules, writeItems)) };
+    }),
+  );
+  if (done.planned > 0) deps.wake("fire");
+  return done;
 }
 
 export interface Planning {
@@ -85,47 +81,30 @@ export interface Planning {
   readonly marked: number;
 }
 
-const NOTHING: Planning = { problems: 0, told: false, marked: 0 };
-
-/** Plans schedules that the transaction has locked. */
+/** Plans schedules that the transaction has locked; what Postgres says of one whose plan it refuses becomes its problem. */
 export async function planLocked(
   deps: Deps,
   tx: Tx,
   schedules: readonly ScheduleToPlan[],
-  write: Write = writeByHalves,
+  writeItems: WriteItems = writeByHalves,
 ): Promise<Planning> {
-  if (schedules.length === 0) return NOTHING;
-  return write(deps, tx, await makePlans(tx, deps.actions(), schedules));
+  if (schedules.length === 0) return sum([]);
+  const plans = await makePlans(tx, deps.actions(), schedules);
+  const parts = await writeItems(
+    tx,
+    plans,
+    (some) => write(tx, some),
+    (plan, error) => setAside(deps, tx, plan, error),
+  );
+  return sum(parts);
 }
 
-type Write = (deps: Deps, tx: Tx, plans: readonly MadePlan[]) => Promise<Planning>;
-
-async function writeAll(_deps: Deps, tx: Tx, plans: readonly MadePlan[]): Promise<Planning> {
+async function write(tx: Tx, plans: readonly MadePlan[]): Promise<Planning> {
   const { missed, marked } = await writePlans(tx, plans);
   const news = newProblems(plans);
   await emit(tx, news);
   const problems = plans.filter(({ plan }) => plan.errors.length > 0).length;
   return { problems, told: missed || news.length > 0, marked };
-}
-
-// A batch that Postgres refuses is halved until the offender stands alone; what Postgres says becomes its problem.
-async function writeByHalves(deps: Deps, tx: Tx, plans: readonly MadePlan[]): Promise<Planning> {
-  await tx.query("SAVEPOINT plans");
-  try {
-    const planning = await writeAll(deps, tx, plans);
-    await tx.query("RELEASE SAVEPOINT plans");
-    return planning;
-  } catch (error) {
-    if (!isDataError(error)) throw error;
-    await tx.query("ROLLBACK TO SAVEPOINT plans");
-    const [only] = plans;
-    if (plans.length === 1 && only !== undefined) return setAside(deps, tx, only, error as Error);
-    const middle = plans.length >> 1;
-    return sum([
-      await writeByHalves(deps, tx, plans.slice(0, middle)),
-      await writeByHalves(deps, tx, plans.slice(middle)),
-    ]);
-  }
 }
 
 function sum(parts: readonly Planning[]): Planning {

@@ -7,7 +7,7 @@ import { Outlook } from "../../src/passes/outlook.ts";
 import { plan } from "../../src/passes/plan.ts";
 import { retain } from "../../src/passes/retain.ts";
 import { forgotten } from "../support/agenda.ts";
-import { addSchedule } from "../support/rows.ts";
+import { addSchedule, addSchedules } from "../support/rows.ts";
 import { startTestService, type TestService } from "../support/service.ts";
 
 let service: TestService;
@@ -49,12 +49,7 @@ const started = async () =>
   );
 
 async function many(count: number): Promise<void> {
-  await service.rows(
-    `INSERT INTO schedules (name, kind, cron_expression, overlap, action, payload)
-     SELECT 'many ' || n, 'cron', '* * * * *', 'allow', 'scout.trigger', '{"source": "s", "max_strategies": 5}'
-     FROM generate_series(1, $1::int) AS n`,
-    [count],
-  );
+  await addSchedules(service, count, "allow");
   await plan(service.deps);
 }
 

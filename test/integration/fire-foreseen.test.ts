@@ -6,7 +6,7 @@ import { batchSize, fireOnTime } from "../../src/passes/fire-foreseen.ts";
 import { Outlook } from "../../src/passes/outlook.ts";
 import { plan } from "../../src/passes/plan.ts";
 import { startTestConsumer, type TestConsumer } from "../support/consumer.ts";
-import { addSchedule } from "../support/rows.ts";
+import { addSchedule, addSchedules } from "../support/rows.ts";
 import { startTestService, type TestService } from "../support/service.ts";
 
 let service: TestService;
@@ -160,11 +160,7 @@ describe("what was foreseen", () => {
 
   test("those that stand on the agenda twice, and are read in two chunks, fire once", async () => {
     service.setNow(NOON - 30_000);
-    await service.rows(
-      `INSERT INTO schedules (name, kind, cron_expression, action, payload)
-       SELECT 'twice ' || n, 'cron', '* * * * *', 'scout.trigger', '{"source": "s", "max_strategies": 5}'
-       FROM generate_series(1, 600) AS n`,
-    );
+    await addSchedules(service, 600);
     await plan(service.deps);
     await service.rows("UPDATE schedules SET needs_planning = true");
     await plan(service.deps);
@@ -184,11 +180,7 @@ describe("what was foreseen", () => {
 
   test("thousands at one instant are read in chunks, each once, and all of them fire", async () => {
     service.setNow(NOON - 30_000);
-    await service.rows(
-      `INSERT INTO schedules (name, kind, cron_expression, action, payload)
-       SELECT 'many ' || n, 'cron', '* * * * *', 'scout.trigger', '{"source": "s", "max_strategies": 5}'
-       FROM generate_series(1, 1300) AS n`,
-    );
+    await addSchedules(service, 1_300);
     while ((await plan(service.deps)).planned > 0);
     await turn(NOON - 1_000);
     const { foreseen } = outlook.takeDue(NOON, 5_000);

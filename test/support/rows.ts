@@ -22,3 +22,13 @@ export async function addSchedule(service: TestService, columns: Record<string, 
   );
   return inserted!.id;
 }
+
+/** Inserts so many valid minutely scouts by one statement. */
+export async function addSchedules(service: TestService, count: number, overlap: string | null = null): Promise<void> {
+  await service.rows(
+    `INSERT INTO schedules (name, kind, cron_expression, overlap, action, payload)
+     SELECT 'many ' || n, 'cron', '* * * * *', $2, 'scout.trigger', '{"source": "s", "max_strategies": 5}'
+     FROM generate_series(1, $1::int) AS n`,
+    [count, overlap],
+  );
+}
