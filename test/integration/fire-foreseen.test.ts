@@ -268,6 +268,30 @@ describe("what has changed since it was foreseen", () => {
     expect(await service.rows("SELECT * FROM leases")).toEqual([]);
   });
 
+  test("its own last run, which has not ended: it is skipped", async () => {
+    await planned({ kind: "interval", interval_seconds: 2, starts_at: "2026-03-01T12:00:00Z", overlap: "skip" });
+    await turn(NOON - 1_000);
+    expect(await claimsDuring(() => turn(NOON))).toBe(0);
+    await turn(NOON + 2_000);
+    expect(await runs()).toMatchObject([
+      { status: "dispatched", scheduled_for: NOON },
+      { status: "skipped", status_reason: "overlap", scheduled_for: NOON + 2_000 },
+    ]);
+  });
+
+  test("busy when it was foreseen, and free at its instant: it is not claimed", async () => {
+    const id = await planned();
+    await service.rows(
+      `INSERT INTO runs (schedule_id, schedule_name, action, action_version, trigger_type, scheduled_for, exclusive, status)
+       VALUES ($1, 'it', 'scout.trigger', 1, 'manual', '2026-03-01', true, 'running')`,
+      [id],
+    );
+    await turn(NOON - 1_000);
+    await service.rows("UPDATE runs SET status = 'completed', completed_at = '2026-03-01'");
+    expect(await claimsDuring(() => turn(NOON))).toBe(0);
+    expect(await runs()).toMatchObject([{ status: "completed" }, { status: "dispatched" }]);
+  });
+
   test("the run exists already: nothing is inserted, and the schedule advances all the same", async () => {
     await planned({ overlap: "allow" });
     await turn(NOON);
