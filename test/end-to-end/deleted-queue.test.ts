@@ -1,3 +1,4 @@
+import type { GetMessage } from "amqplib";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { createTestBroker, type TestBroker } from "../support/broker.ts";
 import { startTestConsumer, type TestConsumer } from "../support/consumer.ts";
@@ -33,14 +34,15 @@ test("a work queue and an exchange that somebody deletes come back, and the run 
   });
   expect(response.status).toBe(201);
   const { id } = (await response.json()) as { id: string };
-  const message = await waitFor(
-    async () => {
-      const channel = await consumer.open();
-      const got = await channel.get(`${broker.prefix}.work.scan.run.v1`, { noAck: true }).catch(() => false as const);
-      await channel.close().catch(() => undefined);
-      return got === false ? null : got;
-    },
-    { timeoutMs: 15_000, intervalMs: 100, describe: "the trigger in the queue that was deleted" },
-  );
+  // Asked for before it is read: reading a queue whose leader is not up yet makes the broker close the connection (541).
+  const queue = `${broker.prefix}.work.scan.run.v1`;
+  const isThere = async () => {
+    const channel = await consumer.open();
+    const found = await channel.checkQueue(queue).catch(() => null);
+    await channel.close().catch(() => undefined);
+    return found?.messageCount === 1;
+  };
+  await waitFor(isThere, { timeoutMs: 15_000, intervalMs: 100, describe: "the trigger in the queue that was deleted" });
+  const message = (await consumer.channel.get(queue, { noAck: true })) as GetMessage;
   expect(JSON.parse(message.content.toString())).toMatchObject({ id: `${id}:1`, type: "scan.run.v1" });
 });
