@@ -1,5 +1,5 @@
 import type { Statement, Tx } from "./connection.ts";
-import { PUBLISHABLE_COLUMNS, type PublishableRun } from "./leases.ts";
+import { type NewLease, PUBLISHABLE_COLUMNS, type PublishableRun } from "./leases.ts";
 
 /** A pool that may hand out runs now, and how many; null: as many as wanted. */
 export interface PoolRoom {
@@ -93,12 +93,7 @@ export interface Claimed extends PublishableRun {
 }
 
 /** Takes up to `limit` runs from the pools, in turn, and commits them to the lease. */
-export function claimPending(
-  tx: Tx,
-  pools: readonly PoolRoom[],
-  limit: number,
-  lease: { readonly id: string; readonly instance: string },
-): Promise<Claimed[]> {
+export function claimPending(tx: Tx, pools: readonly PoolRoom[], limit: number, lease: NewLease): Promise<Claimed[]> {
   return tx.query<Claimed>(CLAIM, [
     pools.map((pool) => pool.name),
     pools.map((pool) => pool.room),

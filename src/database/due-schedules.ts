@@ -3,6 +3,7 @@ import { type Instant, toPostgres, toPostgresOrNull } from "../schedule/instant.
 import type { ResolvedPolicy } from "../schedule/planning.ts";
 import type { Timing } from "../schedule/timing.ts";
 import type { Statement, Tx } from "./connection.ts";
+import type { NewLease } from "./leases.ts";
 import type { Status, StatusReason } from "./schema.ts";
 
 /** A due schedule as fire sees it. `payload` stays text: it is copied into messages, never looked into. */
@@ -179,7 +180,7 @@ const FIRE: Statement = {
 /** Writes what was decided for a batch of locked schedules; answers the ids of the runs that did not exist yet. */
 export async function fireOccurrences(
   tx: Tx,
-  lease: { readonly id: string; readonly instance: string },
+  lease: NewLease,
   now: Instant,
   runs: readonly NewOccurrenceRun[],
   advances: readonly Advance[],

@@ -2,6 +2,7 @@ import { type Instant, toPostgres } from "../schedule/instant.ts";
 import { NEXT_DUE_IN } from "./agenda-entries.ts";
 import type { Queryable, Statement } from "./connection.ts";
 import { type AsText, BUSY, DUE_COLUMNS, type DueSchedule, shareResolved, WAITING } from "./due-schedules.ts";
+import type { NewLease } from "./leases.ts";
 import { HELD } from "./settings.ts";
 
 /** A schedule read before it is due, and which version of its row that was (`xmin`): any change of the row changes it. */
@@ -128,7 +129,7 @@ export interface ForeseenFired {
  */
 export async function fireForeseen(
   database: Queryable,
-  lease: { readonly id: string; readonly instance: string },
+  lease: NewLease,
   firings: readonly ForeseenFiring[],
   next_entries: readonly (string | null)[],
   entries: readonly { readonly id: string; readonly next_run_at: Instant }[],

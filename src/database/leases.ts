@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import type { Instant } from "../schedule/instant.ts";
 import type { Policy, Priority } from "../schedule/policy.ts";
 import type { Queryable, Statement, Tx } from "./connection.ts";
@@ -21,6 +22,16 @@ export interface PublishableRun {
   readonly policy: Pick<Policy, "timeout_seconds" | "heartbeat_seconds">;
   readonly payload: string;
   readonly traceparent: string | null;
+}
+
+/** The lease that runs are about to be committed to. */
+export interface NewLease {
+  readonly id: string;
+  readonly instance: string;
+}
+
+export function newLease(instance: string): NewLease {
+  return { id: randomUUID(), instance };
 }
 
 /** Runs that were committed as dispatched and are to be published; `now` is the database's instant of that. */

@@ -1,7 +1,6 @@
-import { randomUUID } from "node:crypto";
 import { holdBehindBreakers } from "../database/breakers.ts";
 import { claimPending, nextAvailableIn, poolsWithRoom } from "../database/dispatch.ts";
-import { settleLease } from "../database/leases.ts";
+import { newLease, settleLease } from "../database/leases.ts";
 import { dispatchHeld } from "../database/settings.ts";
 import type { Deps } from "../deps.ts";
 import { failpoint } from "../runtime/failpoint.ts";
@@ -25,7 +24,7 @@ const NOTHING = { dispatched: 0, published: Promise.resolve(), full: false };
  */
 export async function dispatch(deps: Deps, batch = BATCH): Promise<DispatchResult> {
   if (!deps.publisher.ready) return { ...NOTHING, next_in_ms: null };
-  const lease = { id: randomUUID(), instance: deps.instance };
+  const lease = newLease(deps.instance);
   const { runs, full, next_in_ms } = await deps.database.transaction(async (tx) => {
     if (await dispatchHeld(tx)) return { runs: [], full: false, next_in_ms: null };
     const pools = await poolsWithRoom(tx);

@@ -1,9 +1,9 @@
-import { randomUUID } from "node:crypto";
 import { setImmediate } from "node:timers/promises";
 import { countFired } from "../counted.ts";
 import { newEntries } from "../database/agenda-entries.ts";
 import { isDataError } from "../database/connection.ts";
 import { type ForeseenFired, fireForeseen, firingState } from "../database/foreseen-schedules.ts";
+import { type NewLease, newLease } from "../database/leases.ts";
 import type { Deps } from "../deps.ts";
 import { failpoint } from "../runtime/failpoint.ts";
 import type { Instant } from "../schedule/instant.ts";
@@ -26,7 +26,7 @@ const LEISURE_MS = 100;
  * ahead, unless there is more to fire at once: also where something is due at any time, or that would always be claimed.
  */
 export async function fireOnTime(deps: Deps, outlook: Outlook, limit?: number): Promise<FireResult> {
-  const lease = { id: randomUUID(), instance: deps.instance };
+  const lease = newLease(deps.instance);
   const attempt = await takeAndFire(deps, outlook, limit, lease);
   const { now, next_in_ms, batch, fired } = attempt;
   const full = batch.length > 0 && outlook.rest_due_at !== null;
@@ -69,12 +69,7 @@ interface Attempt {
   readonly fired: ForeseenFired | null;
 }
 
-async function takeAndFire(
-  deps: Deps,
-  outlook: Outlook,
-  limit: number | undefined,
-  lease: { readonly id: string; readonly instance: string },
-): Promise<Attempt> {
+async function takeAndFire(deps: Deps, outlook: Outlook, limit: number | undefined, lease: NewLease): Promise<Attempt> {
   // After a full batch nothing needs to be asked: in a burst, when the processors are busy, an answer takes 10 to 20 ms.
   let state = { now: outlook.rest_due_at ?? 0, next_in_ms: 0 as number | null };
   const take = (now: Instant) => outlook.takeDue(now, limit ?? batchSize(outlook.dueAt(now)));

@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import { countFired } from "../counted.ts";
 import { newEntries, nextDueIn, putBack, takeDue } from "../database/agenda-entries.ts";
 import type { Tx } from "../database/connection.ts";
@@ -10,6 +9,7 @@ import {
   setScheduleAside,
   unfinishedSchedules,
 } from "../database/due-schedules.ts";
+import { type NewLease, newLease } from "../database/leases.ts";
 import { emit } from "../database/outbox.ts";
 import { tellSkipped } from "../database/run-events.ts";
 import { dispatchHeld } from "../database/settings.ts";
@@ -50,7 +50,7 @@ export interface FireResult extends PassResult {
  * Writes no existing run, so it waits for nobody but an editor of the same schedule.
  */
 export async function fire(deps: Deps, batch = BATCH): Promise<FireResult> {
-  const lease = { id: randomUUID(), instance: deps.instance };
+  const lease = newLease(deps.instance);
   const done = await wholeFirst((writeItems) => claimAndFire(deps, batch, lease, writeItems));
   // While they were locked here, plan passed them over.
   if (done.unplanned > 0) deps.wake("plan");
@@ -69,12 +69,7 @@ export async function fire(deps: Deps, batch = BATCH): Promise<FireResult> {
   };
 }
 
-interface Lease {
-  readonly id: string;
-  readonly instance: string;
-}
-
-function claimAndFire(deps: Deps, batch: number, lease: Lease, writeItems: WriteItems) {
+function claimAndFire(deps: Deps, batch: number, lease: NewLease, writeItems: WriteItems) {
   return deps.database.transaction(async (tx) => {
     const due = await takeDue(tx, batch);
     const claimed = due.size === 0 ? [] : await claimDueSchedules(tx, [...due]);
@@ -91,7 +86,7 @@ function claimAndFire(deps: Deps, batch: number, lease: Lease, writeItems: Write
 async function fireClaimed(
   deps: Deps,
   tx: Tx,
-  lease: Lease,
+  lease: NewLease,
   claimed: readonly ClaimedSchedule[],
   batch: number,
   writeItems: WriteItems,
@@ -146,7 +141,7 @@ async function decide(deps: Deps, tx: Tx, claimed: readonly ClaimedSchedule[], b
 }
 
 /** Answers the ids of the runs that did not exist yet. */
-function write(tx: Tx, lease: Lease, firings: readonly Firing[]): Promise<Set<string>> {
+function write(tx: Tx, lease: NewLease, firings: readonly Firing[]): Promise<Set<string>> {
   const { now } = firings[0]!.schedule;
   const rows = firings.flatMap((firing) => firing.runs.map((run) => run.row));
   const entry = newEntries<Instant>();

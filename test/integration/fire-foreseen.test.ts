@@ -218,6 +218,13 @@ describe("what was foreseen", () => {
 
 describe("what has changed since it was foreseen", () => {
   const edit = (text: string) => () => service.rows(text);
+  /** An exclusive run of the schedule, which its row does not tell of. */
+  const addRun = (status: string, reason: string | null = null) =>
+    service.rows(
+      `INSERT INTO runs (schedule_id, schedule_name, action, action_version, trigger_type, scheduled_for, exclusive, status, status_reason)
+       SELECT id, 'by hand', action, 1, 'manual', '2026-03-01', true, $1, $2 FROM schedules`,
+      [status, reason],
+    );
   const CASES: readonly [string, Record<string, unknown>, () => Promise<unknown>, Record<string, unknown>[]][] = [
     ["disabled", {}, edit("UPDATE schedules SET enabled = false"), []],
     ["deleted", {}, edit("DELETE FROM schedules"), []],
@@ -245,15 +252,13 @@ describe("what has changed since it was foreseen", () => {
     [
       "an unfinished run",
       {},
-      edit(`INSERT INTO runs (schedule_id, schedule_name, action, action_version, trigger_type, scheduled_for, exclusive, status)
-            SELECT id, 'by hand', action, 1, 'manual', '2026-03-01', true, 'running' FROM schedules`),
+      () => addRun("running"),
       [{ status: "running" }, { status: "skipped", status_reason: "overlap" }],
     ],
     [
       "a run that waits",
       { overlap: "buffer_all" },
-      edit(`INSERT INTO runs (schedule_id, schedule_name, action, action_version, trigger_type, scheduled_for, exclusive, status, status_reason)
-            SELECT id, 'by hand', action, 1, 'manual', '2026-03-01', true, 'waiting', 'buffered' FROM schedules`),
+      () => addRun("waiting", "buffered"),
       // Released at once, since nothing else is in the way; the occurrence waits behind it.
       [{ status: "pending" }, { status: "waiting", status_reason: "buffered" }],
     ],
@@ -280,12 +285,8 @@ describe("what has changed since it was foreseen", () => {
   });
 
   test("busy when it was foreseen, and free at its instant: it is not claimed", async () => {
-    const id = await planned();
-    await service.rows(
-      `INSERT INTO runs (schedule_id, schedule_name, action, action_version, trigger_type, scheduled_for, exclusive, status)
-       VALUES ($1, 'it', 'scout.trigger', 1, 'manual', '2026-03-01', true, 'running')`,
-      [id],
-    );
+    await planned();
+    await addRun("running");
     await turn(NOON - 1_000);
     await service.rows("UPDATE runs SET status = 'completed', completed_at = '2026-03-01'");
     expect(await claimsDuring(() => turn(NOON))).toBe(0);
