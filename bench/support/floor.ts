@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { connect } from "amqplib";
-import { triggerMessage } from "../../src/messaging/envelope.ts";
+import { triggerBody, triggerMessage } from "../../src/messaging/trigger-event.ts";
 import { runTraceparent } from "../../src/schedule/run-id.ts";
 
 /*
@@ -22,7 +22,6 @@ const messages = Array.from({ length: Number(count) }, (_, index) => {
     trigger_type: "scheduled",
     triggered_by: `schedule ${index}`,
     scheduled_for: Math.floor(now / 1_000) * 1_000,
-    start_before: now + 3_600_000,
     target: null,
     priority: "normal",
     timeout_seconds: 3_600,
@@ -30,7 +29,7 @@ const messages = Array.from({ length: Number(count) }, (_, index) => {
     payload_json: '{"source": "stratninja", "max_strategies": 20}',
     traceparent: runTraceparent(run_id),
   } as const;
-  const message = triggerMessage(facts, { exchange, routing_key }, now, 3_600_000);
+  const message = triggerMessage(facts, triggerBody(facts), { exchange, routing_key }, now, now + 3_600_000);
   const properties = {
     persistent: true,
     mandatory: true,

@@ -56,16 +56,20 @@ function fits(text: string): boolean {
   return text.length * 3 <= SHORT_STRING_MAX || Buffer.byteLength(text) <= SHORT_STRING_MAX;
 }
 
-/** Collects frames and hands them on in chunks of about 64 KiB. */
+/**
+ * Collects frames and hands them on in chunks of about 64 KiB. Whoever takes a chunk says whether it is done with it, as a socket is
+ * that had room for it: it is written over then. A new one each time made V8 collect its whole heap in the middle of a burst,
+ * because of the memory that lies outside of it.
+ */
 export class FrameWriter {
   readonly #channel: number;
   /** Largest payload of one body frame. */
   readonly #body_max: number;
-  readonly #flush: (chunk: Buffer) => void;
+  readonly #flush: (chunk: Buffer) => boolean;
   #buffer = Buffer.allocUnsafe(CHUNK_BYTES);
   #at = 0;
 
-  constructor(channel: number, frame_max: number, flush: (chunk: Buffer) => void) {
+  constructor(channel: number, frame_max: number, flush: (chunk: Buffer) => boolean) {
     this.#channel = channel;
     this.#body_max = frame_max - FRAME_HEAD - 1;
     this.#flush = flush;
@@ -103,9 +107,9 @@ export class FrameWriter {
   /** Hands on what is left. */
   flush(): void {
     if (this.#at === 0) return;
-    this.#flush(this.#buffer.subarray(0, this.#at));
-    this.#buffer = Buffer.allocUnsafe(CHUNK_BYTES);
+    const done = this.#flush(this.#buffer.subarray(0, this.#at));
     this.#at = 0;
+    if (!done || this.#buffer.length > CHUNK_BYTES) this.#buffer = Buffer.allocUnsafe(CHUNK_BYTES);
   }
 
   #reserve(bytes: number): void {

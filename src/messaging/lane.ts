@@ -69,14 +69,16 @@ export async function openLane(link: Link): Promise<Lane> {
     });
   }
 
+  let full = false;
+  const writer = new FrameWriter(channelNumber(channel), raw.frameMax, (chunk) => {
+    // Frames on a channel that is closed already would end the whole connection.
+    if (end) return true;
+    raw.sendBytes(chunk);
+    full = raw.stream.writableLength > MOST_BUFFERED_BYTES;
+    return raw.stream.writableLength === 0;
+  });
+
   async function write({ messages }: Batch): Promise<void> {
-    let full = false;
-    const writer = new FrameWriter(channelNumber(channel), raw.frameMax, (chunk) => {
-      // Frames on a channel that is closed already would end the whole connection.
-      if (end) return;
-      raw.sendBytes(chunk);
-      full = raw.stream.writableLength > MOST_BUFFERED_BYTES;
-    });
     for (const message of messages) {
       writer.publish(message);
       if (full) {

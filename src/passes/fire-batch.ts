@@ -1,7 +1,7 @@
 import type { Advance, ClaimedSchedule, DueSchedule, NewOccurrenceRun } from "../database/due-schedules.ts";
-import type { PublishableRun } from "../database/leases.ts";
 import type { Instant } from "../schedule/instant.ts";
 import type { DueOutcome, Occurrence } from "../schedule/occurrences.ts";
+import type { Publication } from "./trigger-events.ts";
 
 /** One run as fire is about to insert it, with where it comes from. */
 export interface FiringRun {
@@ -71,13 +71,16 @@ export function toAdvance({ schedule, outcome }: Firing, entry: (at: Instant | n
   };
 }
 
-/** The run as its event needs it: what was inserted at `now`, without reading it back. */
-export function toPublishable(
+/**
+ * The run as its event needs it: what was inserted at `now`, without reading it back.
+ * @param ahead what of its event has been made already
+ */
+export function toPublication(
   schedule: DueSchedule,
   occurrence: Occurrence,
   now: Instant,
-  traceparent: string | null = null,
-): PublishableRun {
+  ahead?: Pick<Publication, "traceparent" | "body">,
+): Publication {
   const available_at = occurrence.scheduled_for + occurrence.delay_ms;
   return {
     id: occurrence.run_id,
@@ -94,6 +97,7 @@ export function toPublishable(
     priority: schedule.resolved.priority,
     policy: schedule.resolved,
     payload: schedule.payload,
-    traceparent,
+    traceparent: ahead?.traceparent ?? null,
+    body: ahead?.body,
   };
 }

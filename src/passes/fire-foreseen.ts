@@ -3,14 +3,14 @@ import { countFired } from "../counted.ts";
 import { newEntries } from "../database/agenda-entries.ts";
 import { isDataError } from "../database/connection.ts";
 import { type ForeseenFired, fireForeseen, firingState } from "../database/foreseen-schedules.ts";
-import { type NewLease, newLease } from "../database/leases.ts";
+import { newLease } from "../database/leases.ts";
 import type { Deps } from "../deps.ts";
 import { failpoint } from "../runtime/failpoint.ts";
 import type { Instant } from "../schedule/instant.ts";
 import { BATCH, type FireResult, fire } from "./fire.ts";
-import { toPublishable } from "./fire-batch.ts";
+import { toPublication } from "./fire-batch.ts";
 import { lookAhead } from "./look-ahead.ts";
-import type { Foreseen, Outlook } from "./outlook.ts";
+import type { Due, Foreseen, Outlook } from "./outlook.ts";
 import { publishLease } from "./publish-lease.ts";
 
 /**
@@ -22,36 +22,58 @@ const GATHER_MS = 10;
 const LEISURE_MS = 100;
 
 /**
- * Fires what is due: what was decided ahead by one statement, whatever else is due by claiming and deciding it. Then looks
- * ahead, unless there is more to fire at once: also where something is due at any time, or that would always be claimed.
+ * Batches that Postgres writes side by side. In a burst all processors are busy, and a session gets one process's share of them:
+ * the broker waited for the only one there was.
+ */
+const SIDE_BY_SIDE = 2;
+
+/**
+ * Fires what is due: what was decided ahead by one statement a batch, whatever else is due by claiming and deciding it. Then
+ * looks ahead, unless there is more to fire at once: also where something is due at any time, or that would always be claimed.
+ * @param limit most schedules of a batch
  */
 export async function fireOnTime(deps: Deps, outlook: Outlook, limit?: number): Promise<FireResult> {
-  const lease = newLease(deps.instance);
-  const attempt = await takeAndFire(deps, outlook, limit, lease);
-  const { now, next_in_ms, batch, fired } = attempt;
-  const full = batch.length > 0 && outlook.rest_due_at !== null;
-  const done = fired === null ? [] : existing(batch, fired);
-  const published = fired === null || done.length === 0 ? null : hand(deps, outlook, lease.id, done, fired);
-  const claimed = someMissed(attempt) ? await fire(deps, limit) : null;
+  const { now, next_in_ms, batches } = await takeBatches(deps, outlook, limit);
+  const attempts = await Promise.all(batches.map((batch) => fireBatch(deps, outlook, batch)));
+  const full = batches.length > 0 && outlook.rest_due_at !== null;
+  const missed = someMissed(now, next_in_ms, batches) || attempts.includes(null);
+  const claimed = missed ? await fire(deps, limit) : null;
   const leisure = next_in_ms === null || next_in_ms > LEISURE_MS;
   const more = !full && (await lookAhead(deps, outlook, now, leisure || claimed !== null));
-  const count = done.length + (claimed?.fired ?? 0);
+  const count = attempts.reduce((sum, done) => sum + (done?.fired ?? 0), claimed?.fired ?? 0);
   const wake_in_ms = outlook.wakeIn(claimed === null ? next_in_ms : claimed.next_in_ms);
   return {
     fired: count,
     skipped: claimed?.skipped ?? 0,
-    published: Promise.all([published, claimed?.published]).then(() => {}),
+    published: Promise.all([...attempts, claimed].map((done) => done?.published)).then(() => {}),
     full: full || more || (claimed?.full ?? false),
     next_in_ms: count > 0 && wake_in_ms !== null ? Math.max(wake_in_ms, GATHER_MS) : wake_in_ms,
   };
 }
 
-/** Whether something is due that was not foreseen, or came otherwise than it had been. */
-function someMissed({ now, next_in_ms, batch, fired }: Attempt): boolean {
+async function takeBatches(deps: Deps, outlook: Outlook, limit: number | undefined) {
+  const take = (now: Instant) => {
+    const least = limit ?? batchSize(outlook.dueAt(now));
+    const taken = Array.from({ length: SIDE_BY_SIDE }, () => outlook.takeDue(now, least));
+    return taken.filter(({ foreseen }) => foreseen.length > 0);
+  };
+  // After full batches nothing needs to be asked: in a burst, when the processors are busy, an answer takes 10 to 20 ms.
+  let state = { now: outlook.rest_due_at ?? 0, next_in_ms: 0 as number | null };
+  let batches = take(state.now);
+  if (batches.length === 0) {
+    state = await firingState(deps.database);
+    batches = take(state.now);
+  }
+  // Taken off in any case: without a broker they are claimed, and left here they would pile up while it is away.
+  return { ...state, batches: deps.publisher.ready ? batches : [] };
+}
+
+/** Whether something is due that was not foreseen. */
+function someMissed(now: Instant, next_in_ms: number | null, batches: readonly Due[]): boolean {
   if (next_in_ms === null || next_in_ms > 0) return false;
-  const [first] = batch;
+  const [first] = batches;
   // Instants have whole milliseconds, the rest of `now` is in `next_in_ms`.
-  return first === undefined || fired === null || Math.ceil(now + next_in_ms) < first.foreseen.schedule.next_run_at;
+  return first === undefined || Math.ceil(now + next_in_ms) < first.foreseen[0]!.schedule.next_run_at;
 }
 
 /** A schedule that is fired as it was foreseen. */
@@ -61,41 +83,32 @@ interface Fired {
   readonly next_entry: string | null;
 }
 
-interface Attempt {
-  readonly now: Instant;
-  readonly next_in_ms: number | null;
-  readonly batch: readonly Fired[];
-  /** null: something raced, or a row is damaged. All of the batch is left to be claimed. */
-  readonly fired: ForeseenFired | null;
-}
-
-async function takeAndFire(deps: Deps, outlook: Outlook, limit: number | undefined, lease: NewLease): Promise<Attempt> {
-  // After a full batch nothing needs to be asked: in a burst, when the processors are busy, an answer takes 10 to 20 ms.
-  let state = { now: outlook.rest_due_at ?? 0, next_in_ms: 0 as number | null };
-  const take = (now: Instant) => outlook.takeDue(now, limit ?? batchSize(outlook.dueAt(now)));
-  let due = take(state.now);
-  if (due.foreseen.length === 0) {
-    state = await firingState(deps.database);
-    due = take(state.now);
-  }
-  // Taken off in any case: without a broker they are claimed, and left here they would pile up while it is away.
-  if (due.foreseen.length === 0 || !deps.publisher.ready) return { ...state, batch: [], fired: null };
+/** Null: something raced, or a row is damaged. All of the batch is left to be claimed. */
+async function fireBatch(
+  deps: Deps,
+  outlook: Outlook,
+  { entries, foreseen }: Due,
+): Promise<Pick<FireResult, "fired" | "published"> | null> {
+  const lease = newLease(deps.instance);
   const entry = newEntries<string>();
-  const batch = due.foreseen.map((foreseen) => ({ foreseen, next_entry: entry(foreseen.firing.next_run_at) }));
+  const batch = foreseen.map((one) => ({ foreseen: one, next_entry: entry(one.firing.next_run_at) }));
   try {
-    const fired = fireForeseen(
+    const firing = fireForeseen(
       deps.database,
       lease,
-      due.foreseen.map(({ firing }) => firing),
+      foreseen.map((one) => one.firing),
       batch.map(({ next_entry }) => next_entry),
-      due.entries,
+      entries,
     );
     // The statement is its own transaction: this is while it is on its way.
     failpoint("fire_uncommitted");
-    return { ...state, batch, fired: await fired };
+    const fired = await firing;
+    const done = existing(batch, fired);
+    const published = done.length === 0 ? Promise.resolve() : hand(deps, outlook, lease.id, done, fired);
+    return { fired: done.length, published };
   } catch (error) {
     if (!isDataError(error)) throw error;
-    return { ...state, batch, fired: null };
+    return null;
   }
 }
 
@@ -136,8 +149,6 @@ async function hand(
     if (next_run_at === null || next_entry === null) continue;
     outlook.add({ ...schedule, next_run_at, version, run_count: schedule.run_count + 1 }, next_entry);
   }
-  const runs = done.map(({ foreseen }) =>
-    toPublishable(foreseen.schedule, foreseen.occurrence, now, foreseen.traceparent),
-  );
+  const runs = done.map(({ foreseen }) => toPublication(foreseen.schedule, foreseen.occurrence, now, foreseen));
   await publishLease(deps, { id, now, runs });
 }

@@ -20,7 +20,7 @@ import type { PassResult } from "../runtime/loop.ts";
 import type { Instant } from "../schedule/instant.ts";
 import { decideOccurrences } from "../schedule/occurrences.ts";
 import { scheduleProblem } from "./events.ts";
-import { type Firing, type FiringRun, toAdvance, toFiring, toPublishable } from "./fire-batch.ts";
+import { type Firing, type FiringRun, toAdvance, toFiring, toPublication } from "./fire-batch.ts";
 import { publishLease } from "./publish-lease.ts";
 import { releaseWaiting } from "./release.ts";
 
@@ -175,7 +175,7 @@ function hand(deps: Deps, id: string, runs: readonly FiringRun[]): Promise<void>
   return publishLease(deps, {
     id,
     now,
-    runs: runs.map(({ schedule, occurrence }) => toPublishable(schedule, occurrence, now)),
+    runs: runs.map(({ schedule, occurrence }) => toPublication(schedule, occurrence, now)),
   });
 }
 

@@ -2,18 +2,21 @@ import { type Lease, type PublishableRun, returnUndelivered, settleLease } from 
 import { type LockedRun, lockRuns, lockSchedulesOfOutcomes } from "../database/run-states.ts";
 import { settleRuns } from "../database/settle-runs.ts";
 import type { Deps } from "../deps.ts";
-import { type Route, triggerMessage } from "../messaging/envelope.ts";
-import type { Outcome, Outgoing } from "../messaging/publisher.ts";
-import { triggerRoute } from "../messaging/topology.ts";
+import type { Outcome } from "../messaging/publisher.ts";
 import { failpoint } from "../runtime/failpoint.ts";
-import { DEFAULT_POLICY, PRIORITY_NAMES } from "../schedule/policy.ts";
-import { runTraceparent } from "../schedule/run-id.ts";
+import { PRIORITY_NAMES } from "../schedule/policy.ts";
 import { failAttempt } from "../schedule/run-transitions.ts";
 import { isSoon } from "../schedule/supervision.ts";
 import { follow } from "./follow.ts";
+import { type Publication, triggerEvents } from "./trigger-events.ts";
 
 /** How long the broker may take to confirm a batch (ms); below the lease's 15 s, so that its holder settles it first. */
 const CONFIRM_TIMEOUT_MS = 10_000;
+
+/** A lease whose runs' events may have been made ahead. */
+interface PublishedLease extends Lease {
+  readonly runs: readonly Publication[];
+}
 
 /**
  * Publishes the runs of a lease and settles it: confirmed ones are done; what the broker could not route or refused goes
@@ -22,11 +25,10 @@ const CONFIRM_TIMEOUT_MS = 10_000;
  *
  * Never rejects: whatever happens here, the lease is the guarantee.
  */
-export async function publishLease(deps: Deps, lease: Lease): Promise<void> {
+export async function publishLease(deps: Deps, lease: PublishedLease): Promise<void> {
   if (lease.runs.some((run) => isSoon(run.deadline_at, lease.now))) deps.wake("supervise");
   try {
-    const routeOf = routes(deps);
-    const events = lease.runs.map((run) => toEventIfPossible(deps, run, routeOf(run), lease.now));
+    const events = triggerEvents(deps, lease.runs, lease.now);
     failpoint("lease_committed");
     const published = await deps.publisher.publish(
       events.filter((event) => event !== null),
@@ -42,7 +44,7 @@ export async function publishLease(deps: Deps, lease: Lease): Promise<void> {
   }
 }
 
-async function settle(deps: Deps, lease: Lease, outcomes: readonly Outcome[]): Promise<void> {
+async function settle(deps: Deps, lease: PublishedLease, outcomes: readonly Outcome[]): Promise<void> {
   const having = (...wanted: Outcome[]) => lease.runs.filter((_, index) => wanted.includes(outcomes[index]!));
   const undelivered = lease.runs.flatMap((run, index) => {
     const message = UNDELIVERED[outcomes[index]!];
@@ -106,52 +108,4 @@ function reject(before: LockedRun) {
   const message = "the trigger event cannot be sent: it is too large for the broker, or the run's row is damaged";
   const { run } = failAttempt(before, { reason: "rejected", code: "rejected", message, retryable: false }, before.now);
   return { before, after: { ...before, ...run }, archived: [] };
-}
-
-// One run whose row was damaged by hand must not hold up the batch it is published with.
-function toEventIfPossible(deps: Deps, run: PublishableRun, route: Route, now: number): Outgoing | null {
-  try {
-    return toEvent(run, route, now);
-  } catch (error) {
-    deps.logger.error({ err: error, run: run.id }, "a run cannot be made into a trigger event");
-    return null;
-  }
-}
-
-/** Where the runs of a batch go; each action is looked up once. */
-function routes(deps: Deps): (run: PublishableRun) => Route {
-  const known = new Map<string, Route>();
-  return ({ action, action_version }) => {
-    // An action that has vanished from the contracts: unroutable, unless its queue is still bound.
-    const routing_key = `${action}.v${action_version}`;
-    let route = known.get(routing_key);
-    if (route === undefined) {
-      const found = deps.actions().find(action, action_version) ?? { exchange: null, routing_key };
-      route = triggerRoute(deps.prefix, found);
-      known.set(routing_key, route);
-    }
-    return route;
-  };
-}
-
-function toEvent(run: PublishableRun, route: Route, now: number): Outgoing {
-  const facts = {
-    run_id: run.id,
-    attempt: run.attempt,
-    schedule_id: run.schedule_id,
-    schedule_name: run.schedule_name,
-    action: run.action,
-    action_version: run.action_version,
-    trigger_type: run.trigger_type,
-    triggered_by: run.triggered_by,
-    scheduled_for: run.scheduled_for,
-    start_before: run.deadline_at,
-    target: run.target,
-    priority: PRIORITY_NAMES[run.priority],
-    timeout_seconds: run.policy.timeout_seconds ?? DEFAULT_POLICY.timeout_seconds,
-    heartbeat_seconds: run.policy.heartbeat_seconds ?? null,
-    payload_json: run.payload,
-    traceparent: run.traceparent ?? runTraceparent(run.id),
-  };
-  return triggerMessage(facts, route, now, run.deadline_at === null ? null : run.deadline_at - now);
 }

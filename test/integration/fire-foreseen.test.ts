@@ -326,6 +326,48 @@ describe("what has changed since it was foreseen", () => {
   });
 });
 
+describe("two batches are written side by side", () => {
+  test("and both are fired by one pass, each under its own lease", async () => {
+    for (const name of ["a", "b", "c"]) await planned({ name });
+    await turn(NOON - 1_000);
+    service.setNow(NOON);
+    const leases: unknown[] = [];
+    const { database } = service.deps;
+    const watching: Deps["database"] = {
+      ...database,
+      query: (statement, values) => {
+        if (typeof statement !== "string" && statement.name === "fire_foreseen") leases.push(values![6]);
+        return database.query(statement, values);
+      },
+    };
+    const result = await fireOnTime({ ...service.deps, database: watching }, outlook, 1);
+    await result.published;
+    expect(result).toMatchObject({ fired: 2, full: true });
+    expect(new Set(leases).size).toBe(2);
+    expect((await turn(NOON)).fired).toBe(1);
+    expect((await runs()).map((run) => [run.schedule_name, run.status])).toEqual(
+      ["a", "b", "c"].map((name) => [name, "dispatched"]),
+    );
+    expect(await service.rows("SELECT * FROM leases")).toEqual([]);
+  });
+
+  test("one that a damaged row is in is claimed, and the other has been fired", async () => {
+    for (const name of ["a", "b"]) await planned({ name });
+    await service.rows(`UPDATE schedules SET resolved = jsonb_set(resolved, '{priority}', '7') WHERE name = 'b'`);
+    await turn(NOON - 1_000);
+    service.setNow(NOON);
+    const claims = await claimsDuring(async () => {
+      const result = await fireOnTime(service.deps, outlook, 1);
+      await result.published;
+      expect(result.fired).toBe(1);
+    });
+    // Whole first, then by halves.
+    expect(claims).toBe(2);
+    expect(await runs()).toMatchObject([{ schedule_name: "a", status: "dispatched" }]);
+    expect(await service.rows("SELECT name FROM schedules WHERE problem IS NOT NULL")).toEqual([{ name: "b" }]);
+  });
+});
+
 test("a batch is a twentieth of what is due, and has a least and a most", () => {
   expect([1, 10_000, 15_001, 20_000, 1_000_000].map(batchSize)).toEqual([500, 500, 751, 1_000, 1_000]);
 });

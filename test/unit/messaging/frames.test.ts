@@ -23,7 +23,11 @@ interface Read {
 
 function write(messages: readonly Outgoing[], frame_max = 131_072): { bytes: Buffer; chunks: number } {
   const chunks: Buffer[] = [];
-  const writer = new FrameWriter(7, frame_max, (chunk) => chunks.push(chunk));
+  const writer = new FrameWriter(7, frame_max, (chunk) => {
+    chunks.push(Buffer.from(chunk));
+    // Written over from now on, which the copy does not see; or still with the socket.
+    return chunks.length % 2 === 0;
+  });
   for (const message of messages) writer.publish(message);
   writer.flush();
   writer.flush();
