@@ -12,8 +12,11 @@ import { supervise } from "./passes/supervise.ts";
 import { createLanes } from "./runtime/lanes.ts";
 import { type Loop, type LoopReport, type PassResult, startLoop } from "./runtime/loop.ts";
 
-/** Batches being handed to the broker at once: enough to keep it busy while the next one is written. */
-const PUBLISHING_BATCHES = 4;
+/**
+ * Passes whose batches (one, of fire two) are being handed to the broker at once: enough to keep it busy while the next ones are
+ * written.
+ */
+const PUBLISHING_PASSES = 4;
 
 export interface Loops {
   wake(pass: PassName): void;
@@ -35,7 +38,7 @@ export interface LoopsOptions {
 
 /** One loop per pass. */
 export function startLoops(deps: Deps, options: LoopsOptions): Loops {
-  const lanes = createLanes(PUBLISHING_BATCHES);
+  const lanes = createLanes(PUBLISHING_PASSES);
   const outlook = new Outlook();
   const loops = new Map<string, Loop>();
   const reports = () => Object.fromEntries([...loops].map(([name, loop]) => [name, loop.report]));

@@ -57,9 +57,9 @@ function fits(text: string): boolean {
 }
 
 /**
- * Collects frames and hands them on in chunks of about 64 KiB. Whoever takes a chunk says whether it is done with it, as a socket is
- * that had room for it: it is written over then. A new one each time made V8 collect its whole heap in the middle of a burst,
- * because of the memory that lies outside of it.
+ * Collects frames and hands them on in chunks of about 64 KiB. Whoever takes a chunk says whether it is done with it, as a TCP socket
+ * is that had room for it (TLS never is at once): it is written over then. A new one each time made V8 collect its whole heap in
+ * the middle of a burst, because of the memory that lies outside of it.
  */
 export class FrameWriter {
   readonly #channel: number;

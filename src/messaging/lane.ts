@@ -69,22 +69,17 @@ export async function openLane(link: Link): Promise<Lane> {
     });
   }
 
-  let full = false;
   const writer = new FrameWriter(channelNumber(channel), raw.frameMax, (chunk) => {
     // Frames on a channel that is closed already would end the whole connection.
     if (end) return true;
     raw.sendBytes(chunk);
-    full = raw.stream.writableLength > MOST_BUFFERED_BYTES;
     return raw.stream.writableLength === 0;
   });
 
   async function write({ messages }: Batch): Promise<void> {
     for (const message of messages) {
       writer.publish(message);
-      if (full) {
-        await room();
-        full = false;
-      }
+      if (raw.stream.writableLength > MOST_BUFFERED_BYTES) await room();
       if (end) return;
     }
     writer.flush();
@@ -113,6 +108,10 @@ export async function openLane(link: Link): Promise<Lane> {
       });
       try {
         await write(batch);
+      } catch (error) {
+        // Half a message stands in the writer, and the next batch's tags would not be the broker's.
+        finish(null);
+        throw error;
       } finally {
         passOn();
       }

@@ -40,7 +40,7 @@ export function eventId(run_id: string, attempt: number): string {
 }
 
 /** `2026-11-21T07:00:00Z`: nominal instants are whole seconds nearly always, and read better without `.000`. */
-export function shortIso(instant: Instant): string {
+function shortIso(instant: Instant): string {
   const iso = toIso(instant);
   return iso.endsWith(".000Z") ? `${iso.slice(0, -5)}Z` : iso;
 }
@@ -116,7 +116,8 @@ function toJsonBytes(instant: Instant): Buffer {
 }
 
 /**
- * The trigger event as a message, published at `now`, with the body that was made for these facts. It expires at `start_before`
+ * The trigger event as a message, published at `now`, with the body that was made for these facts, which the instants are written
+ * into: a body belongs to one message. It expires at `start_before`
  * (null: never), which Postgres has computed as it did `now` (two clocks are never compared).
  * @throws RangeError an instant has a year that RFC 3339 cannot tell
  */

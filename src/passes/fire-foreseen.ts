@@ -33,8 +33,27 @@ const SIDE_BY_SIDE = 2;
  * @param limit most schedules of a batch
  */
 export async function fireOnTime(deps: Deps, outlook: Outlook, limit?: number): Promise<FireResult> {
-  const { now, next_in_ms, batches } = await takeBatches(deps, outlook, limit);
-  const attempts = await Promise.all(batches.map((batch) => fireBatch(deps, outlook, batch)));
+  const taken = await takeBatches(deps, outlook, limit);
+  const settled = await Promise.allSettled(taken.batches.map((batch) => fireBatch(deps, outlook, batch)));
+  const attempts = settled.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
+  try {
+    const failed = settled.find((one) => one.status === "rejected");
+    if (failed !== undefined) throw failed.reason;
+    return await claimTheRest(deps, outlook, limit, taken, attempts);
+  } catch (error) {
+    // A pass that fails has no result by which its loop could wait for what it has begun.
+    await Promise.all(attempts.map((done) => done?.published));
+    throw error;
+  }
+}
+
+async function claimTheRest(
+  deps: Deps,
+  outlook: Outlook,
+  limit: number | undefined,
+  { now, next_in_ms, batches }: Taken,
+  attempts: readonly Attempt[],
+): Promise<FireResult> {
   const full = batches.length > 0 && outlook.rest_due_at !== null;
   const missed = someMissed(now, next_in_ms, batches) || attempts.includes(null);
   const claimed = missed ? await fire(deps, limit) : null;
@@ -51,7 +70,16 @@ export async function fireOnTime(deps: Deps, outlook: Outlook, limit?: number): 
   };
 }
 
-async function takeBatches(deps: Deps, outlook: Outlook, limit: number | undefined) {
+interface Taken {
+  readonly now: Instant;
+  readonly next_in_ms: number | null;
+  readonly batches: readonly Due[];
+}
+
+/** What became of a batch. Null: something raced, or a row is damaged; all of it is left to be claimed. */
+type Attempt = Pick<FireResult, "fired" | "published"> | null;
+
+async function takeBatches(deps: Deps, outlook: Outlook, limit: number | undefined): Promise<Taken> {
   const take = (now: Instant) => {
     const least = limit ?? batchSize(outlook.dueAt(now));
     const taken = Array.from({ length: SIDE_BY_SIDE }, () => outlook.takeDue(now, least));
@@ -83,12 +111,7 @@ interface Fired {
   readonly next_entry: string | null;
 }
 
-/** Null: something raced, or a row is damaged. All of the batch is left to be claimed. */
-async function fireBatch(
-  deps: Deps,
-  outlook: Outlook,
-  { entries, foreseen }: Due,
-): Promise<Pick<FireResult, "fired" | "published"> | null> {
+async function fireBatch(deps: Deps, outlook: Outlook, { entries, foreseen }: Due): Promise<Attempt> {
   const lease = newLease(deps.instance);
   const entry = newEntries<string>();
   const batch = foreseen.map((one) => ({ foreseen: one, next_entry: entry(one.firing.next_run_at) }));
@@ -137,7 +160,7 @@ async function hand(
   done: readonly Fired[],
   { now, version }: ForeseenFired,
 ): Promise<void> {
-  // In a burst, the next pass asks Postgres for the next batch first: this one is encoded while Postgres writes that one.
+  // In a burst, the next pass asks Postgres for the next batches first: this one is encoded while Postgres writes those.
   await setImmediate();
   countFired(
     deps,

@@ -69,7 +69,7 @@ export class Outlook {
     this.#room = room;
   }
 
-  /** How many schedules it holds at most. */
+  /** How many schedules it never holds more of, however short their events. */
   get capacity(): number {
     return Math.ceil(this.#room / CHARGE);
   }

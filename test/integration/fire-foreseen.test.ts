@@ -5,6 +5,7 @@ import { fire } from "../../src/passes/fire.ts";
 import { batchSize, fireOnTime } from "../../src/passes/fire-foreseen.ts";
 import { Outlook } from "../../src/passes/outlook.ts";
 import { plan } from "../../src/passes/plan.ts";
+import { Unavailable } from "../../src/schedule/errors.ts";
 import { startTestConsumer, type TestConsumer } from "../support/consumer.ts";
 import { addSchedule, addSchedules } from "../support/rows.ts";
 import { startTestService, type TestService } from "../support/service.ts";
@@ -349,6 +350,29 @@ describe("two batches are written side by side", () => {
       ["a", "b", "c"].map((name) => [name, "dispatched"]),
     );
     expect(await service.rows("SELECT * FROM leases")).toEqual([]);
+  });
+
+  test("one that cannot be written fails the pass, which ends when the other one is with the broker", async () => {
+    for (const name of ["a", "b"]) await planned({ name });
+    await turn(NOON - 1_000);
+    service.setNow(NOON);
+    let statements = 0;
+    const { database } = service.deps;
+    const failing: Deps["database"] = {
+      ...database,
+      query: (statement, values) => {
+        if (typeof statement !== "string" && statement.name === "fire_foreseen" && ++statements === 1) {
+          return Promise.reject(new Unavailable("no connection"));
+        }
+        return database.query(statement, values);
+      },
+    };
+    await expect(fireOnTime({ ...service.deps, database: failing }, outlook, 1)).rejects.toThrow(Unavailable);
+    expect(await runs()).toMatchObject([{ status: "dispatched" }]);
+    expect(await service.rows("SELECT * FROM leases")).toEqual([]);
+    // The failed one is still due.
+    expect((await turn(NOON)).fired).toBe(1);
+    expect(await runs()).toHaveLength(2);
   });
 
   test("one that a damaged row is in is claimed, and the other has been fired", async () => {
