@@ -46,7 +46,7 @@ function shortIso(instant: Instant): string {
 }
 
 /**
- * Remembers the last text: instants and actions come in runs of the same one, and printing instants alone was a third of an
+ * Remembers what was printed last: instants and actions come in runs of the same one, and printing instants alone was a third of an
  * envelope's time.
  */
 function rememberLast<Value, Printed>(print: (value: Value) => Printed): (value: Value) => Printed {
@@ -60,18 +60,21 @@ function rememberLast<Value, Printed>(print: (value: Value) => Printed): (value:
     return printed;
   };
 }
-const timeBytes = rememberLast(toJsonBytes);
-const deadlineBytes = rememberLast(toJsonBytes);
+const timeBytes = rememberLast((instant: Instant) => inRoom(quote(toIso(instant))));
+const deadlineBytes = rememberLast((instant: Instant | null) =>
+  inRoom(instant === null ? "null" : quote(shortIso(instant))),
+);
 const nominalText = rememberLast(shortIso);
 const actionText = rememberLast(quote);
 const typeText = rememberLast(quote);
 
-/** An instant in quotes. */
-const ROOM_BYTES = toIso(0).length + 2;
-const ROOM = " ".repeat(ROOM_BYTES);
+const LATEST = 8.64e15;
+/** Room for any instant in quotes, also of a year of six digits. */
+const ROOM = " ".repeat(toIso(LATEST).length + 2);
+/** What does not fill its room is followed by spaces, which JSON allows between its tokens. */
+const inRoom = (text: string) => Buffer.from(text.padEnd(ROOM.length));
 const UNTIL_TIME = '{"specversion":"1.0","time":';
 const UNTIL_START_BEFORE = `${UNTIL_TIME}${ROOM},"data":{"start_before":`;
-const NULL = Buffer.from("null".padEnd(ROOM_BYTES));
 
 /**
  * The JSON text of a trigger event, with room for the two instants that are known only when it is published. So it can be made
@@ -106,20 +109,14 @@ export function triggerBody(facts: TriggerFacts): Buffer {
 /** Writes the instants into the room for them. */
 function stamp(body: Buffer, now: Instant, start_before: Instant | null): void {
   body.set(timeBytes(now), UNTIL_TIME.length);
-  body.set(start_before === null ? NULL : deadlineBytes(start_before), UNTIL_START_BEFORE.length);
-}
-
-function toJsonBytes(instant: Instant): Buffer {
-  const text = quote(toIso(instant));
-  if (text.length !== ROOM_BYTES) throw new RangeError(`${text} is not of a year that RFC 3339 can tell`);
-  return Buffer.from(text);
+  body.set(deadlineBytes(start_before), UNTIL_START_BEFORE.length);
 }
 
 /**
  * The trigger event as a message, published at `now`, with the body that was made for these facts, which the instants are written
- * into: a body belongs to one message. It expires at `start_before`
- * (null: never), which Postgres has computed as it did `now` (two clocks are never compared).
- * @throws RangeError an instant has a year that RFC 3339 cannot tell
+ * into: a body belongs to one message. It expires at `start_before` (null: never), which Postgres has computed as it did `now`
+ * (two clocks are never compared).
+ * @throws RangeError an instant is infinite
  */
 export function triggerMessage(
   facts: TriggerFacts,
@@ -144,5 +141,5 @@ export function triggerMessage(
 
 function expiration(expires_in_ms: number): number | undefined {
   if (expires_in_ms > LONGEST_EXPIRATION_MS) return undefined;
-  return Math.max(0, expires_in_ms);
+  return Math.max(0, Math.floor(expires_in_ms));
 }

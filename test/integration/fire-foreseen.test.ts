@@ -328,20 +328,25 @@ describe("what has changed since it was foreseen", () => {
 });
 
 describe("two batches are written side by side", () => {
+  /** Both of them, by a pass that shows each of its statements to `look` first, with its values; what that throws is the answer. */
+  function fireTwo(look: (values: readonly unknown[]) => void) {
+    const { database } = service.deps;
+    const watched: Deps["database"] = {
+      ...database,
+      query: async (statement, values) => {
+        if (typeof statement !== "string" && statement.name === "fire_foreseen") look(values!);
+        return database.query(statement, values);
+      },
+    };
+    return fireOnTime({ ...service.deps, database: watched }, outlook, 1);
+  }
+
   test("and both are fired by one pass, each under its own lease", async () => {
     for (const name of ["a", "b", "c"]) await planned({ name });
     await turn(NOON - 1_000);
     service.setNow(NOON);
     const leases: unknown[] = [];
-    const { database } = service.deps;
-    const watching: Deps["database"] = {
-      ...database,
-      query: (statement, values) => {
-        if (typeof statement !== "string" && statement.name === "fire_foreseen") leases.push(values![6]);
-        return database.query(statement, values);
-      },
-    };
-    const result = await fireOnTime({ ...service.deps, database: watching }, outlook, 1);
+    const result = await fireTwo((values) => leases.push(values[6]));
     await result.published;
     expect(result).toMatchObject({ fired: 2, full: true });
     expect(new Set(leases).size).toBe(2);
@@ -357,17 +362,11 @@ describe("two batches are written side by side", () => {
     await turn(NOON - 1_000);
     service.setNow(NOON);
     let statements = 0;
-    const { database } = service.deps;
-    const failing: Deps["database"] = {
-      ...database,
-      query: (statement, values) => {
-        if (typeof statement !== "string" && statement.name === "fire_foreseen" && ++statements === 1) {
-          return Promise.reject(new Unavailable("no connection"));
-        }
-        return database.query(statement, values);
-      },
-    };
-    await expect(fireOnTime({ ...service.deps, database: failing }, outlook, 1)).rejects.toThrow(Unavailable);
+    const fired = fireTwo(() => {
+      statements += 1;
+      if (statements === 1) throw new Unavailable("no connection");
+    });
+    await expect(fired).rejects.toThrow(Unavailable);
     expect(await runs()).toMatchObject([{ status: "dispatched" }]);
     expect(await service.rows("SELECT * FROM leases")).toEqual([]);
     // The failed one is still due.
