@@ -78,6 +78,9 @@ afterAll(async () => {
   await service.stop();
 });
 
+/** Over the one connection: what another session has read or written may be told of seconds later, when it is not expected. */
+const query = <Row>(text: string, values?: readonly unknown[]) => database.query<Row>(text, values);
+
 /** What the work costs. Rows: inserted, updated (of those within their page: HOT), deleted, per table that was written. */
 async function cost(work: () => Promise<unknown>) {
   const before = await rowsWritten();
@@ -115,10 +118,10 @@ async function perTable<Counts>(columns: string): Promise<Record<string, Counts>
 }
 
 async function schedules(overlap: string): Promise<void> {
-  await service.rows("DELETE FROM runs");
-  await service.rows("DELETE FROM schedules");
-  await service.rows("DELETE FROM agenda");
-  await service.rows(
+  await query("DELETE FROM runs");
+  await query("DELETE FROM schedules");
+  await query("DELETE FROM agenda");
+  await query(
     `INSERT INTO schedules (name, kind, cron_expression, action, payload, overlap)
      SELECT 'schedule ' || n, 'cron', '0 0 1 1 *', 'test.plain', '{"n": 1}', $2 FROM generate_series(1, $1::int) AS n`,
     [RUNS, overlap],
@@ -129,7 +132,7 @@ async function schedules(overlap: string): Promise<void> {
 
 /** Moves the schedules as planning enters them: together. */
 async function makeDue(after: string): Promise<void> {
-  await service.rows(
+  await query(
     `WITH entered AS (UPDATE agenda SET next_run_at = now() + $1::interval)
      UPDATE schedules SET next_run_at = now() + $1::interval, entered_by = pg_current_xact_id()`,
     [after],
@@ -194,8 +197,8 @@ for (const [overlap, statements] of [
 }
 
 test(`${RUNS} runs dispatched and reported on`, async () => {
-  await service.rows("DELETE FROM runs");
-  const rows = await service.rows<{ id: string }>(
+  await query("DELETE FROM runs");
+  const rows = await query<{ id: string }>(
     `INSERT INTO runs (action, action_version, trigger_type, scheduled_for, policy)
      SELECT 'test.plain', 1, 'manual', now(), '{}' FROM generate_series(1, $1::int) RETURNING id`,
     [RUNS],
@@ -235,7 +238,7 @@ test(`every pass with nothing to do, among ${RUNS} schedules and as many runs th
   await schedules("skip");
   await fireAll();
   await makeDue("1 day");
-  await service.rows("UPDATE runs SET status = 'completed', completed_at = now(), deadline_at = NULL");
+  await query("UPDATE runs SET status = 'completed', completed_at = now(), deadline_at = NULL");
   const rowsRead = () => perTable<{ rows: number }>("seq_tup_read + idx_tup_fetch AS rows");
   const before = await rowsRead();
   await fireOnTime(deps, new Outlook());
